@@ -1,0 +1,300 @@
+//! The blocking front: runs the fetch, waits, hands out.
+
+use std::borrow::Borrow;
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::answer::Answer;
+use crate::cache::Cache;
+use crate::core::{Core, Start, Step};
+use crate::duty::Queued;
+use crate::error::Error;
+use crate::load;
+use crate::policy::Ask;
+use crate::refresh::Task;
+use crate::served::{Hold, Served, Why};
+use crate::stats::Count;
+use crate::sync::Arc;
+use crate::table::Hashed;
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// The value of a key, cloned: fresh if it can be had, else loaded by `fetch`, else the last good
+    /// one if it is inside its stale-if-error window. Go v2's `Get`.
+    ///
+    /// Concurrent callers of one key run one fetch: its caller leads, the others wait for its outcome
+    /// and all get the same. A fresh value is returned without running anything.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Fetch`] with the fetch's error, shared by all who waited; [`Error::Panicked`] when
+    /// the leader's fetch panicked; [`Error::Reentrant`] when called for its own key inside its fetch.
+    /// Each only if there is nothing to serve.
+    ///
+    /// # Panics
+    ///
+    /// If this caller leads and its `fetch` panics, the panic goes on here once the key is free. Also
+    /// where the user's `Hash`, `Eq`, `Clone`, or a hook does.
+    ///
+    /// # Cost
+    ///
+    /// A hit: the hash, two cache lines, two uncontended read-modify-writes, the clone; no lock, no
+    /// allocation after the thread's first. A cold load allocates three times besides `fetch`.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<String, u64> = Cache::builder().build()?;
+    /// let parsed = cache.get("42", |key| Ok(key.parse()?))?;
+    /// assert_eq!(parsed, 42);
+    /// assert!(cache.get("forty-two", |key| Ok(key.parse()?)).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[inline]
+    pub fn get<Q, F>(&self, key: &Q, fetch: F) -> Result<V, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        self.get_with(key, V::clone, fetch)
+    }
+
+    /// As [`get`](Cache::get), and reads the value in place instead of cloning it.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, Vec<u8>> = Cache::builder().build()?;
+    /// assert_eq!(cache.get_with(&1, Vec::len, |_| Ok(vec![0; 512]))?, 512);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    #[inline]
+    pub fn get_with<Q, F, R>(
+        &self,
+        key: &Q,
+        read: impl FnOnce(&V) -> R,
+        fetch: F,
+    ) -> Result<R, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        let hashed = self.core.hash(key);
+        match self.core.hit(hashed, key) {
+            Some((held, _)) => Ok(read(held.value())),
+            None => self.core.load(hashed, key, fetch).map(|served| read(&served)),
+        }
+    }
+
+    /// As [`get`](Cache::get), and says how old the value is, whether stale, and why; it is served by
+    /// reference. Go v2's `GetStale`, v1's `LoadOrStore`.
+    ///
+    /// ```
+    /// # use lastcache::{Cache, ManualClock, State};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> =
+    ///     Cache::builder().stale_if_error(Duration::from_secs(600)).clock(&clock).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(90));
+    /// let served = cache.get_stale(&1, |_| Err("down".into()))?;
+    /// assert_eq!((*served, served.age()), (10, Duration::from_secs(90)));
+    /// assert!(matches!(served.state(), State::Fallback { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    #[inline]
+    pub fn get_stale<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        let hashed = self.core.hash(key);
+        match self.core.hit(hashed, key) {
+            Some((held, now)) => Ok(Served::hit(held, now)),
+            None => self.core.load(hashed, key, fetch),
+        }
+    }
+
+    /// As [`get_stale`](Cache::get_stale), but inside the stale-while-revalidate window a stale value
+    /// is served at once while one background refresh runs `fetch`. Go v2's `GetAsync`, v1's
+    /// `AsyncLoadOrStore`.
+    ///
+    /// It never waits while a servable stale value is in that window: when all permits are taken the
+    /// refresh is queued, once per key; when the queue is full it is skipped and the next stale read
+    /// tries again. Outside the window the caller runs `fetch` itself, or waits.
+    ///
+    /// ```
+    /// # use lastcache::{CallerRuns, Cache, ManualClock};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).executor(CallerRuns).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(90));
+    /// assert_eq!(*cache.get_swr(&1, |_| Ok(20))?, 10); // at once; refreshed behind it
+    /// assert_eq!(*cache.get_swr(&1, |_| Ok(30))?, 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    #[inline]
+    pub fn get_swr<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E> + Send + 'static,
+    {
+        let hashed = self.core.hash(key);
+        match self.core.hit(hashed, key) {
+            Some((held, now)) => Ok(Served::hit(held, now)),
+            None => self.core.revalidate(hashed, key, fetch),
+        }
+    }
+}
+
+/// A fetch to be run behind a stale read.
+struct Background<K, V, E, S, F> {
+    queued: Queued<K, V, E, S>,
+    fetch: F,
+}
+
+impl<K, V, E, S, F> Task for Background<K, V, E, S, F>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+    F: FnOnce(&K) -> Result<V, E> + Send + 'static,
+{
+    fn run(self: Box<Self>) {
+        // A panic is the flight's outcome by then; one of a hook after its end harms nobody.
+        drop(catch_unwind(AssertUnwindSafe(|| {
+            let Background { queued, fetch } = *self;
+            let Some((claim, core)) = queued.start() else { return };
+            // The cache may be gone, then or after the fetch: the claim's drop ends the flight.
+            let Some(()) = core.upgrade().map(|core| core.counters.add(Count::Refreshes)) else {
+                return;
+            };
+            let fetched = load::fetch(&claim, fetch);
+            if let Some(core) = core.upgrade() {
+                drop(load::end(&core, claim, fetched));
+            }
+        })));
+    }
+}
+
+impl<K, V, E, S> Core<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    #[inline(never)]
+    fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        self.answer(hashed, key, Ask::IfError, fetch, |_, _| {
+            unreachable!("only `WhileRevalidate` starts refreshes")
+        })
+    }
+
+    #[inline(never)]
+    fn revalidate<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E> + Send + 'static,
+    {
+        self.answer(hashed, key, Ask::WhileRevalidate, fetch, |(queued, admitted), fetch| {
+            admitted.submit(Box::new(Background { queued, fetch }));
+        })
+    }
+
+    /// Does what `lookup` says until there is an answer.
+    fn answer<Q, F>(
+        self: &Arc<Self>,
+        hashed: Hashed,
+        key: &Q,
+        ask: Ask,
+        fetch: F,
+        start: impl FnOnce(Start<K, V, E, S>, F),
+    ) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        let mut first = true;
+        loop {
+            let step = self.lookup(hashed, key, ask);
+            if std::mem::take(&mut first) {
+                self.counters.add(match &step {
+                    Step::Hit(..) => Count::Hits,
+                    Step::Stale(..) | Step::BackOff(..) => Count::StaleHits,
+                    _ => Count::Misses,
+                });
+            }
+            match step {
+                Step::Hit(held, now) => return Ok(Served::hit(held, now)),
+                Step::Stale(held, now, to_start) => {
+                    let flight = to_start.as_ref().map(|(queued, _)| Arc::clone(queued.flight()));
+                    if let Some(to_start) = to_start {
+                        start(to_start, fetch);
+                    }
+                    return Ok(Served::new(Hold::Guard(held), now, Why::Stale, flight));
+                }
+                Step::BackOff(held, now, flight, why) => {
+                    let why = Why::BackOff(why);
+                    return Ok(Served::new(Hold::Guard(held), now, why, Some(flight)));
+                }
+                Step::Lead(claim) => {
+                    let fetched = load::fetch(&claim, fetch);
+                    let (ended, panic) = load::end(self, claim, fetched);
+                    if let Some(panic) = panic {
+                        resume_unwind(panic);
+                    }
+                    let answer = self.outcome(hashed, key, ended.outcome, ended.flight);
+                    return answer.unwrap_or(Err(Error::Closed));
+                }
+                Step::Join(ticket) => {
+                    self.counters.add(Count::Joins);
+                    let outcome = ticket.wait();
+                    let flight = Arc::clone(ticket.flight());
+                    if let Some(answer) = self.outcome(hashed, key, outcome, flight) {
+                        return answer;
+                    }
+                }
+                Step::Reentrant => return self.cover(hashed, key, Error::Reentrant, None),
+                Step::Uncached => return self.uncached(key.to_owned(), hashed, fetch),
+            }
+        }
+    }
+}

@@ -1,0 +1,331 @@
+//! Settings, validated once.
+
+mod check;
+
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::Duration;
+
+use crate::cache::Cache;
+use crate::core::{Core, Hooks, Settings};
+use crate::error::{BoxError, BuildError};
+use crate::policy::{BackOff, Late, Lifetime, Verdict};
+use crate::refresh::{Executor, Refresher};
+use crate::stats::Counters;
+use crate::sync::Arc;
+use crate::table::Table;
+use crate::time::Clock;
+
+/// The settings of a cache to be built; made by [`Cache::builder`].
+///
+/// | setting | default | range |
+/// |---|---|---|
+/// | [`capacity`](Builder::capacity) | 10,000 entries | 1 to 2^31 |
+/// | [`max_weight`](Builder::max_weight) with [`weigher`](Builder::weigher) | none | both or neither |
+/// | [`ttl`](Builder::ttl) | 60 s | any; zero serves nothing as fresh, `Duration::MAX` is for ever |
+/// | [`stale_if_error`](Builder::stale_if_error) | 0 (off) | any |
+/// | [`stale_while_revalidate`](Builder::stale_while_revalidate) | `Duration::MAX` | any |
+/// | [`back_off`](Builder::back_off) | none | needs a stale window |
+/// | [`jitter`](Builder::jitter) | 0 | 0.0 to 1.0 |
+/// | [`max_concurrent_refresh`](Builder::max_concurrent_refresh) | 1 | at least 1 |
+/// | [`refresh_queue`](Builder::refresh_queue) | 1,024 | any |
+/// | [`clock`](Builder::clock) | by the windows | coarse needs times of 10 ms or more |
+///
+/// Nothing is silently replaced: settings that disagree are a [`BuildError`] that names them.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{BackOff, Cache};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache: Cache<String, Vec<u8>> = Cache::builder()
+///     .capacity(50_000)
+///     .ttl(Duration::from_secs(30))
+///     .stale_while_revalidate(Duration::from_secs(300))
+///     .stale_if_error(Duration::from_secs(3_600))
+///     .back_off(BackOff::exponential(Duration::from_secs(1), Duration::from_secs(60)))
+///     .jitter(0.1)
+///     .max_concurrent_refresh(8)
+///     .on_error(|key, error| eprintln!("{key}: {error}"))
+///     .build()?;
+/// assert_eq!(cache.capacity(), 50_000);
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "a builder does nothing until it builds"]
+pub struct Builder<K, V, E = BoxError, S = RandomState> {
+    capacity: usize,
+    max_weight: Option<u64>,
+    ttl: Duration,
+    stale_if_error: Option<Duration>,
+    stale_ttl: Option<Duration>,
+    stale_while_revalidate: Duration,
+    back_off: BackOff,
+    jitter: f64,
+    max_concurrent_refresh: usize,
+    refresh_queue: usize,
+    executor: Option<Box<dyn Executor>>,
+    clock: Option<Clock>,
+    hooks: Hooks<K, V, E>,
+    hasher: S,
+    /// A hook that was set for another error type, and so would have been lost.
+    lost: Option<&'static str>,
+}
+
+impl<K, V> Builder<K, V> {
+    pub(crate) fn new() -> Self {
+        Builder {
+            capacity: 10_000,
+            max_weight: None,
+            ttl: Duration::from_secs(60),
+            stale_if_error: None,
+            stale_ttl: None,
+            stale_while_revalidate: Duration::MAX,
+            back_off: BackOff::NONE,
+            jitter: 0.0,
+            max_concurrent_refresh: 1,
+            refresh_queue: 1_024,
+            executor: None,
+            clock: None,
+            hooks: Hooks::none(),
+            hasher: RandomState::new(),
+            lost: None,
+        }
+    }
+}
+
+impl<K, V, E> Hooks<K, V, E> {
+    fn none() -> Self {
+        Hooks { verdict: None, lifetime: None, weigher: None, on_error: None, on_panic: None }
+    }
+}
+
+impl<K, V, E, S> Builder<K, V, E, S> {
+    /// The most entries that hold a value at once. Fixes the table, whose memory is all taken by
+    /// `build`: no growth, no rehash. At capacity the victim is first what is past its windows,
+    /// then what was not used lately.
+    pub fn capacity(mut self, entries: usize) -> Self {
+        self.capacity = entries;
+        self
+    }
+
+    /// A second limit beside `capacity`: the most that all values may weigh together by `weigher`.
+    pub fn max_weight(mut self, weight: u64) -> Self {
+        self.max_weight = Some(weight);
+        self
+    }
+
+    /// What a value weighs, in any unit; asked once per value, before it is published. 0 is allowed.
+    ///
+    /// A value heavier than `max_weight`, or one that would need more than a bounded number of
+    /// evictions, is given to its callers and not kept.
+    pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
+        self.hooks.weigher = Some(Box::new(weigher));
+        self
+    }
+
+    /// How long a value is fresh, from the moment its load completed or it was set.
+    pub fn ttl(mut self, d: Duration) -> Self {
+        self.ttl = d;
+        self
+    }
+
+    /// For how long past `ttl` a value covers a failed fetch (RFC 5861, section 4).
+    pub fn stale_if_error(mut self, d: Duration) -> Self {
+        self.stale_if_error = Some(d);
+        self
+    }
+
+    /// The Go module's name for [`stale_if_error`](Builder::stale_if_error).
+    pub fn stale_ttl(mut self, d: Duration) -> Self {
+        self.stale_ttl = Some(d);
+        self
+    }
+
+    /// For how long past `ttl` `get_swr` serves a value at once while it is refreshed (RFC 5861,
+    /// section 3).
+    pub fn stale_while_revalidate(mut self, d: Duration) -> Self {
+        self.stale_while_revalidate = d;
+        self
+    }
+
+    /// How long after a failed load of a stale entry no new one is tried.
+    pub fn back_off(mut self, back_off: BackOff) -> Self {
+        self.back_off = back_off;
+        self
+    }
+
+    /// The largest fraction by which a `ttl` is shortened, differently for each value, so that what
+    /// was loaded together does not expire together. Never lengthens.
+    pub fn jitter(mut self, fraction: f64) -> Self {
+        self.jitter = fraction;
+        self
+    }
+
+    /// Windows decided by the value. Asked once per value, before it is published.
+    pub fn lifetime(mut self, f: impl Fn(&K, &V) -> Lifetime + Send + Sync + 'static) -> Self {
+        self.hooks.lifetime = Some(Box::new(f));
+        self
+    }
+
+    /// What an error means. Asked once per failed fetch, before anybody gets the error.
+    pub fn verdict(mut self, f: impl Fn(&E) -> Verdict + Send + Sync + 'static) -> Self {
+        self.hooks.verdict = Some(Box::new(f));
+        self
+    }
+
+    /// Told of every failed fetch, masked ones too, after its flight has ended.
+    pub fn on_error(mut self, f: impl Fn(&K, &E) + Send + Sync + 'static) -> Self {
+        self.hooks.on_error = Some(Box::new(f));
+        self
+    }
+
+    /// Told of every panic of a fetch, or of a hook that judges its result, with its message.
+    pub fn on_panic(mut self, f: impl Fn(&K, &str) + Send + Sync + 'static) -> Self {
+        self.hooks.on_panic = Some(Box::new(f));
+        self
+    }
+
+    /// How many background refreshes run at once, over all keys. A foreground fetch needs no permit.
+    pub fn max_concurrent_refresh(mut self, permits: usize) -> Self {
+        self.max_concurrent_refresh = permits;
+        self
+    }
+
+    /// How many refreshes may wait for a permit. When it is full, stale reads start none.
+    pub fn refresh_queue(mut self, room: usize) -> Self {
+        self.refresh_queue = room;
+        self
+    }
+
+    /// Where background refreshes run, in place of the cache's own threads.
+    pub fn executor(mut self, executor: impl Executor) -> Self {
+        self.executor = Some(Box::new(executor));
+        self
+    }
+
+    /// Where the time comes from.
+    pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
+        self.clock = Some(clock.into());
+        self
+    }
+
+    /// The hasher; the default is randomly keyed, so that nobody can choose keys that collide.
+    pub fn hasher<S2>(self, hasher: S2) -> Builder<K, V, E, S2> {
+        let hooks = self.hooks;
+        Builder {
+            capacity: self.capacity,
+            max_weight: self.max_weight,
+            ttl: self.ttl,
+            stale_if_error: self.stale_if_error,
+            stale_ttl: self.stale_ttl,
+            stale_while_revalidate: self.stale_while_revalidate,
+            back_off: self.back_off,
+            jitter: self.jitter,
+            max_concurrent_refresh: self.max_concurrent_refresh,
+            refresh_queue: self.refresh_queue,
+            executor: self.executor,
+            clock: self.clock,
+            hooks,
+            hasher,
+            lost: self.lost,
+        }
+    }
+
+    /// The error of the fetches. To be called before the hooks that take one.
+    ///
+    /// ```
+    /// use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache = Cache::<u32, u32>::builder().error_type::<std::num::ParseIntError>().build()?;
+    /// assert!(cache.get(&1, |_| "x".parse()).is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn error_type<E2>(self) -> Builder<K, V, E2, S> {
+        let lost = self.lost.or(match &self.hooks {
+            Hooks { verdict: Some(_), .. } => Some("verdict"),
+            Hooks { on_error: Some(_), .. } => Some("on_error"),
+            _ => None,
+        });
+        Builder {
+            capacity: self.capacity,
+            max_weight: self.max_weight,
+            ttl: self.ttl,
+            stale_if_error: self.stale_if_error,
+            stale_ttl: self.stale_ttl,
+            stale_while_revalidate: self.stale_while_revalidate,
+            back_off: self.back_off,
+            jitter: self.jitter,
+            max_concurrent_refresh: self.max_concurrent_refresh,
+            refresh_queue: self.refresh_queue,
+            executor: self.executor,
+            clock: self.clock,
+            hooks: Hooks {
+                verdict: None,
+                on_error: None,
+                lifetime: self.hooks.lifetime,
+                weigher: self.hooks.weigher,
+                on_panic: self.hooks.on_panic,
+            },
+            hasher: self.hasher,
+            lost,
+        }
+    }
+
+    /// Builds the cache and takes all memory of its table.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right.
+    pub fn build(self) -> Result<Cache<K, V, E, S>, BuildError>
+    where
+        K: Hash + Eq + Clone + Send + Sync + 'static,
+        V: Send + Sync + 'static,
+        E: Send + Sync + 'static,
+        S: BuildHasher + Send + Sync + 'static,
+    {
+        self.check()?;
+        let clock = match &self.clock {
+            Some(clock) => clock.clone(),
+            None if self.fits_coarse(Duration::from_secs(1)) => Clock::coarse(),
+            None => Clock::precise(),
+        };
+        let late = Late {
+            stale_while_revalidate: self.stale_while_revalidate,
+            stale_if_error: self.stale_if_error.or(self.stale_ttl).unwrap_or(Duration::ZERO),
+        };
+        let max_weight = self.max_weight.unwrap_or(u64::MAX);
+        let permits = self.max_concurrent_refresh;
+        Ok(Cache {
+            core: Arc::new(Core {
+                hasher: self.hasher,
+                clock,
+                table: Table::new(self.capacity, max_weight, late),
+                settings: Settings {
+                    ttl: self.ttl,
+                    jitter: self.jitter,
+                    back_off: self.back_off,
+                    hooks: self.hooks,
+                },
+                counters: Counters::new(),
+                refresher: Arc::new(Refresher::new(permits, self.refresh_queue, self.executor)),
+            }),
+        })
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Builder<K, V, E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Builder")
+            .field("capacity", &self.capacity)
+            .field("max_weight", &self.max_weight)
+            .field("ttl", &self.ttl)
+            .field("stale_if_error", &self.stale_if_error.or(self.stale_ttl))
+            .field("stale_while_revalidate", &self.stale_while_revalidate)
+            .field("back_off", &self.back_off)
+            .field("jitter", &self.jitter)
+            .field("max_concurrent_refresh", &self.max_concurrent_refresh)
+            .field("refresh_queue", &self.refresh_queue)
+            .finish_non_exhaustive()
+    }
+}

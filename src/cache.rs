@@ -1,0 +1,380 @@
+//! The cache's handle, and every call that neither fetches nor waits.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::time::Duration;
+
+use crate::builder::Builder;
+use crate::core::Core;
+use crate::error::BoxError;
+use crate::iter::{Entry, Iter};
+use crate::policy::Ttl;
+use crate::served::{Hold, Served, Why};
+use crate::stats::Stats;
+use crate::sync::Arc;
+use crate::table::Fate;
+
+/// A lock-free concurrent cache of loaded values; see the [crate's page](crate) for what it does.
+///
+/// A handle: clones share the cache, and the last one dropped closes it and frees all that nobody is
+/// served any more. It is `Send + Sync` and needs no runtime.
+///
+/// ```
+/// use lastcache::Cache;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache: Cache<String, usize> = Cache::builder().capacity(1_000).build()?;
+/// assert_eq!(cache.get("four", |key| Ok(key.len()))?, 4);
+/// assert_eq!(cache.get("four", |_| unreachable!("it is fresh"))?, 4);
+/// # Ok(())
+/// # }
+/// ```
+pub struct Cache<K, V, E = BoxError, S = RandomState> {
+    pub(crate) core: Arc<Core<K, V, E, S>>,
+}
+
+impl<K, V> Cache<K, V> {
+    /// Starts to configure a cache; see [`Builder`] for the settings and their defaults.
+    ///
+    /// It is there for the default error and hasher, so that nothing needs an annotation:
+    /// [`error_type`](Builder::error_type) and [`hasher`](Builder::hasher) change them.
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+}
+
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// Whatever servable value is there, stale or fresh. Never fetches, never waits.
+    ///
+    /// Counts neither as a hit nor as a use.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// assert!(cache.peek(&1).is_none());
+    /// cache.set(1, 10);
+    /// assert_eq!(cache.peek(&1).as_deref(), Some(&10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn peek<Q>(&self, key: &Q) -> Option<Served<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (held, now) = self.core.servable(key)?;
+        let why = if held.is_fresh(now) { Why::Fresh } else { Why::Stale };
+        Some(Served::new(Hold::Guard(held), now, why, None))
+    }
+
+    /// Publishes a value at once; whether it was kept. Never waits for a flight.
+    ///
+    /// A load of the key that is under way is late from here on: its callers are woken with this
+    /// value, its own is not stored. A value that finds no room (too heavy, or nothing can be evicted
+    /// for it) is given to those callers and not kept; the older value of its key goes all the same.
+    ///
+    /// # Panics
+    ///
+    /// Where `Hash`, `Eq`, `Clone` of the key, `weigher` or `lifetime` do; nothing has changed then.
+    ///
+    /// # Cost
+    ///
+    /// One allocation where the key has a value, two where it has none.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<&str, u32> = Cache::builder().build()?;
+    /// assert!(cache.set("a", 1));
+    /// assert_eq!(cache.get(&"a", |_| Ok(2))?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn set(&self, key: K, value: V) -> bool {
+        let draft = self.core.draft(&key, value);
+        let now = draft.published;
+        self.core.set(key, draft, now) == Fate::Stored
+    }
+
+    /// Takes a key out; whether something servable was there. Never waits for a flight.
+    ///
+    /// A load under way is detached: callers that joined it get its result, it is not stored, and
+    /// callers from now on start a new one.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// assert!(cache.delete(&1));
+    /// assert!(!cache.delete(&1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn delete<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.core.table.delete(self.core.hash(key), key, self.core.clock.now())
+    }
+
+    /// How long a key is still fresh, or for how long it has been stale; `None` when there is nothing
+    /// servable.
+    ///
+    /// ```
+    /// # use lastcache::{Cache, ManualClock, Ttl};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(45));
+    /// assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::from_secs(15))));
+    /// assert_eq!(cache.ttl(&2), None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn ttl<Q>(&self, key: &Q) -> Option<Ttl>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        let (held, now) = self.core.servable(key)?;
+        Some(Ttl::at(now, held.fresh_until()))
+    }
+
+    /// Whether something servable is there, stale or fresh.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<String, u32> = Cache::builder().build()?;
+    /// cache.set("a".to_owned(), 1);
+    /// assert!(cache.contains_key("a") && !cache.contains_key("b"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn contains_key<Q>(&self, key: &Q) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ?Sized,
+    {
+        self.core.servable(key).is_some()
+    }
+
+    /// How many entries hold a value, those included that are past every window and not yet freed.
+    ///
+    /// Never more than [`capacity`](Cache::capacity), not even for a moment. One load.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// assert_eq!(cache.len(), 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn len(&self) -> usize {
+        self.core.table.len()
+    }
+
+    /// Whether no entry holds a value.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// assert!(cache.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The most entries that hold a value at once, as built.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// assert_eq!(cache.capacity(), 10_000);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn capacity(&self) -> usize {
+        self.core.table.capacity()
+    }
+
+    /// What all values weigh together; 0 without a `weigher`.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, String> =
+    ///     Cache::builder().max_weight(100).weigher(|_, v: &String| v.len() as u32).build()?;
+    /// cache.set(1, "seven!!".to_owned());
+    /// assert_eq!(cache.weight(), 7);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn weight(&self) -> u64 {
+        self.core.table.weight()
+    }
+
+    /// Takes every key out, as [`delete`](Cache::delete) would one by one: loads under way are
+    /// detached, and a key set meanwhile may stay. Blocks nobody.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// cache.clear();
+    /// assert!(cache.is_empty());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn clear(&self) {
+        self.core.table.clear();
+    }
+
+    /// What the cache has done so far.
+    pub fn stats(&self) -> Stats {
+        self.core.counters.read()
+    }
+
+    /// Stops background refresh: none is started any more, queued ones are dropped and resolve to
+    /// [`Error::Closed`](crate::Error::Closed), running ones go on.
+    ///
+    /// Reads, `set` and foreground fetches go on as ever; `get_swr` serves stale values in their
+    /// windows unrefreshed. The Go module's `Context`, for what it was for.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.close();
+    /// assert!(cache.is_closed());
+    /// assert_eq!(cache.get(&1, |_| Ok(10))?, 10);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close(&self) {
+        self.core.refresher.close();
+    }
+
+    /// As [`close`](Cache::close), and waits for the refreshes that run: whether all of them ended
+    /// within `d` of real time. Called from inside one of them it waits in vain for `d`.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// assert!(cache.close_timeout(Duration::from_secs(1)));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn close_timeout(&self, d: Duration) -> bool {
+        self.core.refresher.close_timeout(d)
+    }
+
+    /// Whether [`close`](Cache::close) was called on any handle.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// assert!(!cache.is_closed());
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn is_closed(&self) -> bool {
+        self.core.refresher.is_closed()
+    }
+
+    /// Calls `f` with every servable entry and its time left, stale ones too, until it says `false`.
+    ///
+    /// No key twice. Blocks nobody, and `f` may call the cache: what is set or deleted meanwhile may or
+    /// may not be seen. The Go module's `Range`.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// cache.set(2, 20);
+    /// let mut sum = 0;
+    /// cache.range(|_key, value, _ttl| {
+    ///     sum += value;
+    ///     true
+    /// });
+    /// assert_eq!(sum, 30);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool) {
+        for entry in self.iter() {
+            if !f(entry.key(), entry.value(), entry.ttl()) {
+                return;
+            }
+        }
+    }
+
+    /// The servable entries, as [`range`](Cache::range) visits them.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// let entry = cache.iter().next().expect("one entry");
+    /// assert_eq!((entry.key(), entry.value()), (&1, &10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, E, S> {
+        Iter::new(&self.core)
+    }
+}
+
+impl<K, V, E, S> Clone for Cache<K, V, E, S> {
+    fn clone(&self) -> Self {
+        Cache { core: Arc::clone(&self.core) }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("len", &self.core.table.len())
+            .field("capacity", &self.core.table.capacity())
+            .field("is_closed", &self.core.refresher.is_closed())
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, K, V, E, S> IntoIterator for &'a Cache<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    type Item = Entry<K, V, E>;
+    type IntoIter = Iter<'a, K, V, E, S>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}

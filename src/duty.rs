@@ -1,0 +1,137 @@
+//! Duties: what a caller took on when it claimed a key, each released by its `Drop`.
+//!
+//! A [`Claim`] is the leader's: run the fetch, then publish or fail. A [`Queued`] is the duty to start
+//! a refresh that nobody leads yet. On return, error, panic and cancellation alike, what is not done
+//! is undone: the flight ends, its joiners start over, the key is free.
+
+use std::hash::{BuildHasher, Hash};
+
+use crate::core::Core;
+use crate::snapshot::{Draft, Failure, Flight, Lease, Outcome, Snapshot};
+use crate::sync::{Arc, Weak};
+use crate::table::{Landed, Place};
+
+/// A load somebody has to run: of which key, and where its value goes.
+pub(crate) struct Load<K, V, E, S> {
+    /// Weak, so that a refresh that hangs keeps no cache alive.
+    pub(crate) core: Weak<Core<K, V, E, S>>,
+    pub(crate) place: Place<K, V, E>,
+    pub(crate) key: K,
+    pub(crate) hash: u32,
+}
+
+/// The leader's duty. Dropping it abandons the flight and frees the key.
+#[must_use]
+pub(crate) struct Claim<K, V, E, S>(Option<(Lease<K, V, E>, Load<K, V, E, S>)>);
+
+/// How a led load ended.
+pub(crate) struct Ended<K, V, E> {
+    /// What everybody of the flight gets.
+    pub(crate) outcome: Outcome<K, V, E>,
+    pub(crate) flight: Arc<Flight<K, V, E>>,
+}
+
+impl<K, V, E, S> Claim<K, V, E, S> {
+    pub(crate) fn new(lease: Lease<K, V, E>, load: Load<K, V, E, S>) -> Self {
+        Claim(Some((lease, load)))
+    }
+
+    fn parts(&self) -> &(Lease<K, V, E>, Load<K, V, E, S>) {
+        match &self.0 {
+            Some(parts) => parts,
+            None => unreachable!("taken only by what consumes the claim"),
+        }
+    }
+
+    fn take(mut self) -> (Lease<K, V, E>, Load<K, V, E, S>) {
+        match self.0.take() {
+            Some(parts) => parts,
+            None => unreachable!("taken only by what consumes the claim"),
+        }
+    }
+
+    pub(crate) fn key(&self) -> &K {
+        &self.parts().1.key
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<K, V, E>> {
+        self.parts().0.flight()
+    }
+
+    /// Ends the load with a value.
+    pub(crate) fn publish(self, core: &Core<K, V, E, S>, draft: Draft<V>) -> Ended<K, V, E>
+    where
+        K: Hash + Eq + Clone,
+        S: BuildHasher,
+    {
+        let (lease, load) = self.take();
+        let flight = Arc::clone(lease.flight());
+        let now = draft.published;
+        let n = Snapshot::new(load.hash, load.key, draft);
+        let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
+        core.count(fate, &tally);
+        Ended { outcome, flight }
+    }
+
+    /// Ends the load without one; `remove` drops the stale value too. Gives the key back.
+    pub(crate) fn fail(
+        self,
+        core: &Core<K, V, E, S>,
+        failure: Failure<E>,
+        remove: bool,
+    ) -> (Ended<K, V, E>, K) {
+        let (lease, load) = self.take();
+        let flight = Arc::clone(lease.flight());
+        let outcome = core.table.fail(&load.place, lease, failure, remove);
+        (Ended { outcome, flight }, load.key)
+    }
+}
+
+impl<K, V, E, S> Drop for Claim<K, V, E, S> {
+    fn drop(&mut self) {
+        if let Some((lease, load)) = self.0.take() {
+            let flight = Arc::clone(lease.flight());
+            drop(lease);
+            if let Some(core) = load.core.upgrade() {
+                core.table.abandon(&load.place, &flight);
+            }
+        }
+    }
+}
+
+/// A refresh that nobody has started: the duty to start it. Dropping it abandons the flight, unless
+/// a caller that could not wait has taken it over.
+#[must_use]
+pub(crate) struct Queued<K, V, E, S> {
+    flight: Arc<Flight<K, V, E>>,
+    load: Option<Load<K, V, E, S>>,
+}
+
+impl<K, V, E, S> Queued<K, V, E, S> {
+    pub(crate) fn new(flight: Arc<Flight<K, V, E>>, load: Load<K, V, E, S>) -> Self {
+        Queued { flight, load: Some(load) }
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<K, V, E>> {
+        &self.flight
+    }
+
+    /// Starts it, unless it has been taken over or has ended. With the core, if there still is one.
+    pub(crate) fn start(mut self) -> Option<(Claim<K, V, E, S>, Weak<Core<K, V, E, S>>)> {
+        let lease = self.flight.start()?;
+        let load = self.load.take()?;
+        let core = Weak::clone(&load.core);
+        Some((Claim::new(lease, load), core))
+    }
+}
+
+impl<K, V, E, S> Drop for Queued<K, V, E, S> {
+    fn drop(&mut self) {
+        let Some(load) = self.load.take() else { return };
+        let Some(lease) = self.flight.start() else { return };
+        drop(lease);
+        if let Some(core) = load.core.upgrade() {
+            core.table.abandon(&load.place, &self.flight);
+        }
+    }
+}

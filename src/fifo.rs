@@ -1,0 +1,162 @@
+//! A lock-free pile, and a queue made of two.
+//!
+//! A [`Pile`] is a list behind one word that is only ever taken whole: to add, take what is there,
+//! put it beneath, and put the whole back. So for a moment it looks empty to others while somebody
+//! adds. Its users' rule makes up for that: **whoever puts something in looks afterwards** whether
+//! there is something to do. Puts and takes are read-modify-writes of one word, so of two threads the
+//! later one sees what the earlier one did before.
+
+use crate::word::Slot;
+
+/// Items that one owner holds, last in on top.
+pub(crate) struct List<T>(Option<Box<Node<T>>>);
+
+struct Node<T> {
+    item: T,
+    below: Option<Box<Node<T>>>,
+}
+
+impl<T> List<T> {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_none()
+    }
+
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let top = self.0.take()?;
+        let Node { item, below } = *top;
+        self.0 = below;
+        Some(item)
+    }
+
+    fn reversed(mut self) -> Self {
+        let mut reversed = List(None);
+        while let Some(mut top) = self.0.take() {
+            self.0 = top.below.take();
+            top.below = reversed.0.take();
+            reversed.0 = Some(top);
+        }
+        reversed
+    }
+
+    /// Puts `other` beneath. Costs a walk over these items.
+    fn put_beneath(&mut self, other: Option<Box<Node<T>>>) {
+        let mut end = &mut self.0;
+        while let Some(node) = end {
+            end = &mut node.below;
+        }
+        *end = other;
+    }
+}
+
+impl<T> Drop for List<T> {
+    fn drop(&mut self) {
+        // One by one: a long list must not be dropped by recursion.
+        while let Some(item) = self.pop() {
+            drop(item);
+        }
+    }
+}
+
+/// A list that anybody adds to and that is taken whole.
+pub(crate) struct Pile<T>(Slot<Node<T>>);
+
+impl<T> Pile<T> {
+    pub(crate) fn new() -> Self {
+        Pile(Slot::new())
+    }
+
+    /// Gives the item back when the pile has ended.
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.put(List(Some(Box::new(Node { item, below: None })))).map_err(|mut back| {
+            match back.pop() {
+                Some(item) => item,
+                None => unreachable!("what is refused is given back, the newest on top"),
+            }
+        })
+    }
+
+    fn put(&self, mut items: List<T>) -> Result<(), List<T>> {
+        loop {
+            if let Some(others) = self.0.take() {
+                items.put_beneath(Some(others));
+            }
+            let Some(top) = items.0.take() else { return Ok(()) };
+            match self.0.put(top) {
+                Ok(()) => return Ok(()),
+                Err(top) => items.0 = Some(top),
+            }
+            if self.0.is_ended() {
+                return Err(items);
+            }
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.0.is_ended()
+    }
+
+    pub(crate) fn take(&self) -> List<T> {
+        List(self.0.take())
+    }
+
+    pub(crate) fn end(&self) -> List<T> {
+        List(self.0.end())
+    }
+}
+
+impl<T> Drop for Pile<T> {
+    fn drop(&mut self) {
+        drop(self.take());
+    }
+}
+
+/// First in, first out, but for races: newcomers in one stack, the rest of the last batch in another.
+pub(crate) struct Fifo<T> {
+    newer: Pile<T>,
+    /// Oldest on top.
+    older: Pile<T>,
+}
+
+impl<T> Fifo<T> {
+    pub(crate) fn new() -> Self {
+        Fifo { newer: Pile::new(), older: Pile::new() }
+    }
+
+    /// Gives the item back when the queue has ended.
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.newer.push(item)
+    }
+
+    /// The oldest. What another thread is taking at this moment may be missed: that thread looks
+    /// again after it.
+    pub(crate) fn pop(&self) -> Option<T> {
+        let mut batch = self.older.take();
+        if batch.is_empty() {
+            batch = self.newer.take().reversed();
+        }
+        let oldest = batch.pop()?;
+        if !batch.is_empty() {
+            // Refused only when the queue has ended: then what waits is dropped.
+            drop(self.older.put(batch));
+        }
+        Some(oldest)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.older.is_empty() && self.newer.is_empty()
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.newer.is_ended()
+    }
+
+    /// Drops what waits and refuses what comes.
+    pub(crate) fn end(&self) {
+        drop(self.newer.end());
+        drop(self.older.end());
+    }
+}

@@ -1,0 +1,165 @@
+//! The flight: one load under way, with one leader and any number of joiners.
+//!
+//! Generic over what a load publishes (`P`) and how it fails (`F`); knows nothing of keys or tables.
+//!
+//! ```text
+//!   queued ──start──> running ──complete──> ended: published, failed or abandoned
+//!      └────────────complete────────────────^
+//! ```
+//!
+//! Guarantees:
+//! 1. There is one leader: a [`Lease`] is made with the flight, or by the one who wins `start`.
+//! 2. The first outcome wins, and everybody gets that one, the leader too.
+//! 3. A lease that goes away without an outcome (panic, cancellation) abandons the flight.
+//! 4. Whoever sits down before the end is woken by it; whoever comes later sees the outcome.
+
+use std::time::Duration;
+
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::thread;
+use crate::time::Patience;
+use crate::waiters::{Waiters, Wake};
+use crate::word::{Outcome, Settled};
+
+const QUEUED: usize = 0;
+const RUNNING: usize = 1;
+
+/// One load of one key.
+pub(crate) struct Flight<P, F> {
+    outcome: Settled<P, F>,
+    waiters: Waiters,
+    stage: AtomicUsize,
+    /// Failures in a row before this attempt.
+    pub(crate) failures: u32,
+}
+
+impl<P, F> Flight<P, F> {
+    fn at(stage: usize, failures: u32) -> Arc<Self> {
+        Arc::new(Flight {
+            outcome: Settled::pending(),
+            waiters: Waiters::new(),
+            stage: AtomicUsize::new(stage),
+            failures,
+        })
+    }
+
+    /// A flight that its maker leads, after so many failures in a row.
+    pub(crate) fn running(failures: u32) -> Arc<Self> {
+        Self::at(RUNNING, failures)
+    }
+
+    /// A flight that waits for whoever starts it first.
+    pub(crate) fn queued(failures: u32) -> Arc<Self> {
+        Self::at(QUEUED, failures)
+    }
+
+    /// Whether nobody leads it yet.
+    pub(crate) fn is_queued(&self) -> bool {
+        // Relaxed: advice; `start` decides.
+        self.stage.load(Relaxed) == QUEUED
+    }
+
+    /// Queued → running: the one who wins leads. Nobody does when it has ended already.
+    pub(crate) fn start(self: &Arc<Self>) -> Option<Lease<P, F>> {
+        if !self.outcome.is_pending() {
+            return None;
+        }
+        // AcqRel: of two starters one wins; nothing else is published through the stage.
+        self.stage.compare_exchange(QUEUED, RUNNING, AcqRel, Acquire).ok()?;
+        Some(Lease { flight: Some(Arc::clone(self)) })
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        self.outcome.is_pending()
+    }
+
+    pub(crate) fn outcome(&self) -> Option<Outcome<P, F>> {
+        self.outcome.get()
+    }
+
+    /// Ends the flight with `outcome` unless it has one, and wakes everybody: whether this did it.
+    pub(crate) fn complete(&self, outcome: Outcome<P, F>) -> bool {
+        let first = self.outcome.settle(outcome).is_ok();
+        if first {
+            self.waiters.end();
+        }
+        first
+    }
+}
+
+/// The leader's duty: to end the flight. Dropping it abandons the flight.
+#[must_use]
+pub(crate) struct Lease<P, F> {
+    flight: Option<Arc<Flight<P, F>>>,
+}
+
+impl<P, F> Lease<P, F> {
+    /// The lease of a flight made by [`Flight::running`], of which there must be one.
+    pub(crate) fn of(flight: Arc<Flight<P, F>>) -> Self {
+        Lease { flight: Some(flight) }
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<P, F>> {
+        match &self.flight {
+            Some(flight) => flight,
+            None => unreachable!("only `land` takes the flight, and the lease with it"),
+        }
+    }
+
+    /// Ends the flight with `outcome`, or learns that it has another: the one that stands.
+    pub(crate) fn land(mut self, outcome: Outcome<P, F>) -> Outcome<P, F> {
+        let flight = self.flight.take();
+        flight.map_or(Outcome::Abandoned, |flight| {
+            flight.complete(outcome);
+            flight.outcome().unwrap_or(Outcome::Abandoned)
+        })
+    }
+}
+
+impl<P, F> Drop for Lease<P, F> {
+    fn drop(&mut self) {
+        if let Some(flight) = &self.flight {
+            flight.complete(Outcome::Abandoned);
+        }
+    }
+}
+
+/// A joiner's claim on the outcome.
+#[must_use]
+pub(crate) struct Ticket<P, F> {
+    flight: Arc<Flight<P, F>>,
+}
+
+impl<P, F> Ticket<P, F> {
+    pub(crate) fn on(flight: Arc<Flight<P, F>>) -> Self {
+        Ticket { flight }
+    }
+
+    pub(crate) fn flight(&self) -> &Arc<Flight<P, F>> {
+        &self.flight
+    }
+
+    /// Sleeps until the flight has ended.
+    pub(crate) fn wait(&self) -> Outcome<P, F> {
+        let _seat = self.flight.waiters.sit(Wake::this_thread());
+        loop {
+            if let Some(outcome) = self.flight.outcome() {
+                return outcome;
+            }
+            thread::park();
+        }
+    }
+
+    /// Sleeps until the flight has ended or `d` has passed.
+    pub(crate) fn wait_timeout(&self, d: Duration) -> Option<Outcome<P, F>> {
+        let patience = Patience::lasting(d);
+        let _seat = self.flight.waiters.sit(Wake::this_thread());
+        loop {
+            if let Some(outcome) = self.flight.outcome() {
+                return Some(outcome);
+            }
+            thread::park_timeout(patience.left()?);
+        }
+    }
+}

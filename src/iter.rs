@@ -1,0 +1,84 @@
+//! Walking through the entries, one home bucket's keys at a time.
+
+use std::fmt;
+
+use crate::core::Core;
+use crate::policy::Ttl;
+use crate::snapshot::Snapshot;
+use crate::sync::Arc;
+
+/// One entry met on the way through a cache: it stays what it was, whatever becomes of the key.
+pub struct Entry<K, V, E> {
+    snapshot: Arc<Snapshot<K, V, E>>,
+    ttl: Ttl,
+}
+
+impl<K, V, E> Entry<K, V, E> {
+    /// The key.
+    pub fn key(&self) -> &K {
+        &self.snapshot.key
+    }
+
+    /// The value.
+    pub fn value(&self) -> &V {
+        self.snapshot.value()
+    }
+
+    /// How long it was still fresh when it was met, or for how long it had been stale.
+    pub fn ttl(&self) -> Ttl {
+        self.ttl
+    }
+}
+
+impl<K: fmt::Debug, V: fmt::Debug, E> fmt::Debug for Entry<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("key", self.key())
+            .field("value", self.value())
+            .field("ttl", &self.ttl)
+            .finish()
+    }
+}
+
+/// The entries of a cache; see [`Cache::iter`](crate::Cache::iter). Collects one bucket's keys at a time.
+pub struct Iter<'a, K, V, E, S> {
+    core: &'a Core<K, V, E, S>,
+    home: usize,
+    group: std::vec::IntoIter<Entry<K, V, E>>,
+}
+
+impl<'a, K, V, E, S> Iter<'a, K, V, E, S> {
+    pub(crate) fn new(core: &'a Core<K, V, E, S>) -> Self {
+        Iter { core, home: 0, group: Vec::new().into_iter() }
+    }
+}
+
+impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {
+    type Item = Entry<K, V, E>;
+
+    fn next(&mut self) -> Option<Entry<K, V, E>> {
+        let core = self.core;
+        loop {
+            if let Some(entry) = self.group.next() {
+                return Some(entry);
+            }
+            if self.home == core.table.buckets() {
+                return None;
+            }
+            let now = core.clock.now();
+            let entry = |snapshot: Arc<Snapshot<K, V, E>>| Entry {
+                ttl: Ttl::at(now, snapshot.fresh_until()),
+                snapshot,
+            };
+            let group: Vec<_> = core.table.group(self.home, now).into_iter().map(entry).collect();
+            self.home += 1;
+            self.group = group.into_iter();
+        }
+    }
+}
+
+impl<K, V, E, S> fmt::Debug for Iter<'_, K, V, E, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Iter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,133 @@
+//! Running a load: the leader's fetch, the hooks that judge its result, and the end of its flight.
+//!
+//! The order is the contract: fetch, then `lifetime` and `weigher` (or `verdict`), then the end of
+//! the flight, then `on_error` or `on_panic`. None of it runs inside a step of the protocol, and a
+//! panic anywhere before the end counts as a failed fetch.
+
+use std::any::Any;
+use std::hash::{BuildHasher, Hash};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::core::Core;
+use crate::duty::{Claim, Ended};
+use crate::error::Error;
+use crate::nest;
+use crate::policy::{Late, Verdict, fresh_until};
+use crate::snapshot::{Draft, Failure};
+use crate::stats::Count;
+use crate::sync::Arc;
+
+/// A caught panic.
+pub(crate) type Panic = Box<dyn Any + Send>;
+
+/// Runs `fetch` for the claim, marking the flight as this thread's own meanwhile.
+pub(crate) fn fetch<K, V, E, S>(
+    claim: &Claim<K, V, E, S>,
+    fetch: impl FnOnce(&K) -> Result<V, E>,
+) -> Result<Result<V, E>, Panic> {
+    let _inside = nest::enter(&**claim.flight());
+    catch_unwind(AssertUnwindSafe(|| fetch(claim.key())))
+}
+
+/// Ends the claim's flight with what its fetch did. A panic, of the fetch or of a hook before the
+/// end, is told and given back: in the foreground it goes on.
+pub(crate) fn end<K, V, E, S>(
+    core: &Core<K, V, E, S>,
+    claim: Claim<K, V, E, S>,
+    fetched: Result<Result<V, E>, Panic>,
+) -> (Ended<K, V, E>, Option<Panic>)
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+{
+    let judged = match fetched {
+        Err(panic) => Err(panic),
+        Ok(Ok(value)) => catch_unwind(AssertUnwindSafe(|| Ok(core.draft(claim.key(), value)))),
+        Ok(Err(error)) => catch_unwind(AssertUnwindSafe(|| core.verdict(&error)))
+            .map(|verdict| Err((error, verdict))),
+    };
+    match judged {
+        Ok(Ok(draft)) => {
+            core.counters.add(Count::Loads);
+            (claim.publish(core, draft), None)
+        }
+        Ok(Err((error, verdict))) => {
+            let error = Arc::new(error);
+            let failure = core.failure(&claim, Error::Fetch(Arc::clone(&error)), verdict);
+            let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
+            core.tell_error(&key, &error);
+            (ended, None)
+        }
+        Err(panic) => {
+            core.counters.add(Count::Panics);
+            let failure = core.failure(&claim, Error::Panicked, Verdict::ServeStale);
+            let (ended, key) = claim.fail(core, failure, false);
+            core.tell_panic(&key, &panic);
+            (ended, Some(panic))
+        }
+    }
+}
+
+impl<K, V, E, S> Core<K, V, E, S>
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+{
+    /// A value with its weight and deadlines, as of now. Runs `weigher` and `lifetime`.
+    pub(crate) fn draft(&self, key: &K, value: V) -> Draft<V> {
+        let settings = &self.settings;
+        let weight = settings.hooks.weigher.as_ref().map_or(0, |weigher| weigher(key, &value));
+        let lifetime = settings.hooks.lifetime.as_ref().map(|lifetime| lifetime(key, &value));
+        let lifetime = lifetime.unwrap_or_default();
+        let defaults = self.table.late();
+        let late = Late {
+            stale_while_revalidate: lifetime
+                .stale_while_revalidate
+                .unwrap_or(defaults.stale_while_revalidate),
+            stale_if_error: lifetime.stale_if_error.unwrap_or(defaults.stale_if_error),
+        };
+        let published = self.clock.now();
+        let ttl = lifetime.ttl.unwrap_or(settings.ttl);
+        let seed = u64::from(self.hash(key).upper()) << 32 ^ published.bits();
+        Draft {
+            value,
+            weight,
+            published,
+            fresh_until: fresh_until(published, ttl, settings.jitter, seed),
+            late: (late != *defaults).then(|| Box::new(late)),
+        }
+    }
+
+    pub(crate) fn verdict(&self, error: &E) -> Verdict {
+        self.settings.hooks.verdict.as_ref().map_or(Verdict::ServeStale, |verdict| verdict(error))
+    }
+
+    fn failure(&self, claim: &Claim<K, V, E, S>, error: Error<E>, verdict: Verdict) -> Failure<E> {
+        self.counters.add(Count::Failures);
+        let before = claim.flight().failures;
+        let now = self.clock.now();
+        if verdict == Verdict::ServeStale {
+            let attempts = before.saturating_add(1);
+            let retry_at = now.after(self.settings.back_off.after(attempts));
+            Failure { error, masked: true, retry_at, attempts }
+        } else {
+            Failure { error, masked: false, retry_at: now, attempts: before }
+        }
+    }
+
+    pub(crate) fn tell_error(&self, key: &K, error: &E) {
+        if let Some(on_error) = &self.settings.hooks.on_error {
+            on_error(key, error);
+        }
+    }
+
+    pub(crate) fn tell_panic(&self, key: &K, panic: &Panic) {
+        if let Some(on_panic) = &self.settings.hooks.on_panic {
+            let message = panic
+                .downcast_ref::<&str>()
+                .copied()
+                .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
+            on_panic(key, message.unwrap_or("a panic without a message"));
+        }
+    }
+}

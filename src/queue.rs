@@ -1,0 +1,109 @@
+//! Permits and the queue for them: how many refreshes run, and which wait.
+//!
+//! Generic in what waits. Everything here is lock-free, since stale readers call it.
+//!
+//! The one thing to get right is that nothing waits while a permit is free. Whoever pushes then
+//! tries for a permit; whoever returns a permit then looks at the queue; both steps on the permits
+//! are read-modify-writes of one word, so the later of the two sees what the earlier one did first.
+
+use crate::fifo::Fifo;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+
+/// A bounded queue in front of a number of permits.
+pub(crate) struct Queue<T> {
+    permits: usize,
+    running: AtomicUsize,
+    room: usize,
+    reserved: AtomicUsize,
+    waiting: Fifo<T>,
+}
+
+/// What a newcomer got.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Admission {
+    /// A permit: run at once.
+    Permit,
+    /// Room in the queue.
+    Room,
+}
+
+impl<T> Queue<T> {
+    pub(crate) fn new(permits: usize, room: usize) -> Self {
+        Queue {
+            permits,
+            running: AtomicUsize::new(0),
+            room,
+            reserved: AtomicUsize::new(0),
+            waiting: Fifo::new(),
+        }
+    }
+
+    /// A permit, else room in the queue, else nothing. Allocates nothing.
+    pub(crate) fn admit(&self) -> Option<Admission> {
+        if self.waiting.is_ended() {
+            return None;
+        }
+        if self.take_permit() {
+            return Some(Admission::Permit);
+        }
+        let more = |reserved| (reserved < self.room).then(|| reserved + 1);
+        // Relaxed: a count that bounds, and publishes nothing.
+        self.reserved.fetch_update(Relaxed, Relaxed, more).ok().map(|_| Admission::Room)
+    }
+
+    /// Gives reserved room back unused.
+    pub(crate) fn vacate(&self) {
+        self.reserved.fetch_sub(1, Relaxed);
+    }
+
+    /// Puts an item into the room that was reserved for it; then call `next`. Gives it back when
+    /// the queue has ended.
+    pub(crate) fn push(&self, item: T) -> Result<(), T> {
+        self.waiting.push(item)
+    }
+
+    /// An item that waits, and a permit to run it with.
+    pub(crate) fn next(&self) -> Option<T> {
+        while !self.waiting.is_empty() && self.take_permit() {
+            if let Some(item) = self.waiting.pop() {
+                self.vacate();
+                return Some(item);
+            }
+            self.release();
+        }
+        None
+    }
+
+    fn take_permit(&self) -> bool {
+        // AcqRel, and a read-modify-write even if it finds no permit: whoever returns one later
+        // then sees what the caller pushed before.
+        let mut running = self.running.fetch_add(0, AcqRel);
+        while running < self.permits {
+            match self.running.compare_exchange_weak(running, running + 1, AcqRel, Acquire) {
+                Ok(_) => return true,
+                Err(now) => running = now,
+            }
+        }
+        false
+    }
+
+    /// Returns a permit; then call `next`. Whether it was the last that was out.
+    pub(crate) fn release(&self) -> bool {
+        // AcqRel: pairs with `take_permit`, in both directions.
+        self.running.fetch_sub(1, AcqRel) == 1
+    }
+
+    pub(crate) fn is_quiet(&self) -> bool {
+        // A read-modify-write, so that who releases later sees what the caller wrote before.
+        self.running.fetch_add(0, AcqRel) == 0
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.waiting.is_ended()
+    }
+
+    /// Drops what waits and admits nothing more.
+    pub(crate) fn end(&self) {
+        self.waiting.end();
+    }
+}

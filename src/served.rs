@@ -1,0 +1,232 @@
+//! What a caller is served: the value in place, how old it is, whether stale, and why.
+
+use std::fmt;
+use std::ops::Deref;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::nest;
+use crate::snapshot::{self, Failure, Flight, Snapshot, Ticket};
+use crate::state::Phase;
+use crate::sync::Arc;
+use crate::time::Tick;
+use crate::word::Outcome::{self, Abandoned, Failed, Published};
+
+/// Why a value was served, as of the moment of answering.
+#[non_exhaustive]
+#[derive(Clone, Debug)]
+pub enum State<E> {
+    /// Within its time to live, or just loaded.
+    Fresh,
+    /// Past it, and being refreshed or about to be.
+    Stale,
+    /// Past it, and not refreshed because a fetch failed not long ago.
+    BackOff {
+        /// How that fetch failed.
+        error: Error<E>,
+        /// How long until the next may be tried.
+        retry_in: Duration,
+    },
+    /// Past it, and served because the fetch that this call waited for failed.
+    Fallback {
+        /// How it failed.
+        error: Error<E>,
+    },
+}
+
+pub(crate) enum Why<E> {
+    Fresh,
+    Stale,
+    BackOff(Arc<Failure<E>>),
+    Fallback(Error<E>),
+}
+
+pub(crate) enum Hold<K, V, E> {
+    /// ArcSwap's guard: no reference count is touched.
+    Guard(snapshot::Hold<K, V, E>),
+    Shared(Arc<Snapshot<K, V, E>>),
+}
+
+/// A value served from the cache, in place.
+///
+/// Derefs to the value. It can be held as long as the caller likes, sent to other threads and kept
+/// across `.await`: it keeps that one value alive and nothing else, and copies nothing. What it says
+/// of age and state is as of the moment of answering.
+///
+/// # Cost
+///
+/// From a hit it holds ArcSwap's guard. A thread that holds eight of those at once makes its further
+/// loads about three times slower, until it drops some.
+///
+/// ```
+/// use lastcache::{Cache, State};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache: Cache<u32, String> = Cache::builder().build()?;
+/// let served = cache.get_stale(&7, |key| Ok(format!("value of {key}")))?;
+/// assert_eq!(served.len(), "value of 7".len());
+/// assert!(matches!(served.state(), State::Fresh));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Served<K, V, E> {
+    hold: Hold<K, V, E>,
+    now: Tick,
+    why: Why<E>,
+    flight: Option<Arc<Flight<K, V, E>>>,
+}
+
+impl<K, V, E> Served<K, V, E> {
+    #[inline]
+    pub(crate) fn hit(held: snapshot::Hold<K, V, E>, now: Tick) -> Self {
+        Served { hold: Hold::Guard(held), now, why: Why::Fresh, flight: None }
+    }
+
+    pub(crate) fn new(
+        hold: Hold<K, V, E>,
+        now: Tick,
+        why: Why<E>,
+        flight: Option<Arc<Flight<K, V, E>>>,
+    ) -> Self {
+        Served { hold, now, why, flight }
+    }
+
+    #[inline]
+    fn snapshot(&self) -> &Snapshot<K, V, E> {
+        match &self.hold {
+            Hold::Guard(held) => held,
+            Hold::Shared(arc) => arc,
+        }
+    }
+
+    /// The key it is stored under.
+    pub fn key(&self) -> &K {
+        &self.snapshot().key
+    }
+
+    /// How long before the answer the value was published.
+    pub fn age(&self) -> Duration {
+        self.now.since(self.snapshot().published())
+    }
+
+    /// Whether it is fresh, and if not, why it was served.
+    pub fn state(&self) -> State<E> {
+        match &self.why {
+            Why::Fresh => State::Fresh,
+            Why::Stale => State::Stale,
+            Why::BackOff(failure) => State::BackOff {
+                error: failure.error.clone(),
+                retry_in: failure.retry_at.left(self.now),
+            },
+            Why::Fallback(error) => State::Fallback { error: error.clone() },
+        }
+    }
+
+    /// Whether it is anything but fresh.
+    pub fn is_stale(&self) -> bool {
+        !matches!(self.why, Why::Fresh)
+    }
+
+    /// Why it is served stale, if a fetch failed.
+    pub fn error(&self) -> Option<Error<E>> {
+        match &self.why {
+            Why::Fresh | Why::Stale => None,
+            Why::BackOff(failure) => Some(failure.error.clone()),
+            Why::Fallback(error) => Some(error.clone()),
+        }
+    }
+
+    /// The refresh that this call started, joined or was refused by; for a plain stale value the one
+    /// that is under way now, if any. The Go module's error channel.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use lastcache::{Cache, ManualClock};
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(61));
+    /// let served = cache.get_swr(&1, |_| Ok(20))?;
+    /// assert_eq!(*served, 10);
+    /// served.refresh().expect("started by this call").wait()?;
+    /// assert_eq!(cache.peek(&1).as_deref(), Some(&20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn refresh(&self) -> Option<RefreshHandle<K, V, E>> {
+        let under_way = || match (&self.why, self.snapshot().word.phase()) {
+            (Why::Stale, Phase::Flight(flight)) => Some(flight),
+            _ => None,
+        };
+        let flight = self.flight.clone().or_else(under_way)?;
+        Some(RefreshHandle(Ticket::on(flight)))
+    }
+}
+
+impl<K, V, E> Deref for Served<K, V, E> {
+    type Target = V;
+
+    #[inline]
+    fn deref(&self) -> &V {
+        self.snapshot().value()
+    }
+}
+
+impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Served")
+            .field("value", &**self)
+            .field("age", &self.age())
+            .field("state", &self.state())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A hold on one refresh: wait for it, or ask how it went.
+///
+/// `Ok` means that a value was published, by the refresh or by a `set` that came before its end.
+/// Holding it keeps the flight's outcome alive, nothing more.
+pub struct RefreshHandle<K, V, E>(Ticket<K, V, E>);
+
+impl<K, V, E> RefreshHandle<K, V, E> {
+    /// Waits for the end of the refresh.
+    ///
+    /// # Errors
+    ///
+    /// How the fetch failed; [`Error::Closed`] when it was given up without an outcome;
+    /// [`Error::Reentrant`] from inside that very fetch.
+    pub fn wait(&self) -> Result<(), Error<E>> {
+        if !self.is_done() && nest::is_inside(&**self.0.flight()) {
+            return Err(Error::Reentrant);
+        }
+        result(self.0.wait())
+    }
+
+    /// Waits for the end of the refresh, at most `d` of real time; `None` when that was not enough.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](RefreshHandle::wait).
+    pub fn wait_timeout(&self, d: Duration) -> Option<Result<(), Error<E>>> {
+        self.0.wait_timeout(d).map(result)
+    }
+
+    /// Whether it has ended: then waiting returns at once.
+    pub fn is_done(&self) -> bool {
+        !self.0.flight().is_pending()
+    }
+}
+
+impl<K, V, E> fmt::Debug for RefreshHandle<K, V, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RefreshHandle").field("is_done", &self.is_done()).finish_non_exhaustive()
+    }
+}
+
+fn result<P, E>(outcome: Outcome<P, Failure<E>>) -> Result<(), Error<E>> {
+    match outcome {
+        Published(_) => Ok(()),
+        Failed(failure) => Err(failure.error.clone()),
+        Abandoned => Err(Error::Closed),
+    }
+}

@@ -1,0 +1,126 @@
+//! The snapshot: one immutable published value of an entry, with its deadlines and its state word.
+//!
+//! Everything in it but the word is immutable. A *placeholder* is a snapshot without a value: it
+//! stands for a key that is being loaded, is never fresh, and is the only thing that is ever
+//! inserted into the table.
+
+use crate::error::Error;
+use crate::flight;
+use crate::policy::{Deadlines, Late};
+use crate::state::State;
+use crate::sync::{Arc, Held};
+use crate::time::Tick;
+use crate::word;
+
+/// The flight of a snapshot's key.
+pub(crate) type Flight<K, V, E> = flight::Flight<Snapshot<K, V, E>, Failure<E>>;
+/// Its leader's duty.
+pub(crate) type Lease<K, V, E> = flight::Lease<Snapshot<K, V, E>, Failure<E>>;
+/// Its joiners' claim.
+pub(crate) type Ticket<K, V, E> = flight::Ticket<Snapshot<K, V, E>, Failure<E>>;
+/// How such a flight ends.
+pub(crate) type Outcome<K, V, E> = word::Outcome<Snapshot<K, V, E>, Failure<E>>;
+
+/// A reader's hold on a published snapshot.
+pub(crate) type Hold<K, V, E> = Held<Snapshot<K, V, E>>;
+
+/// How a load failed: the record that back-off is decided by.
+pub(crate) struct Failure<E> {
+    pub(crate) error: Error<E>,
+    /// Whether a stale value may cover it; if not, it is a definite answer.
+    pub(crate) masked: bool,
+    /// No new fetch before this.
+    pub(crate) retry_at: Tick,
+    /// Failures in a row, this one included.
+    pub(crate) attempts: u32,
+}
+
+/// One published value of a key, or a placeholder.
+pub(crate) struct Snapshot<K, V, E> {
+    /// Who may load the key while this is what is published.
+    pub(crate) word: State<Flight<K, V, E>>,
+    /// The upper half of the key's mixed hash: names its home bucket, whatever the table's size.
+    pub(crate) hash: u32,
+    pub(crate) weight: u32,
+    pub(crate) key: K,
+    fresh_until: Tick,
+    body: Option<Body<V>>,
+}
+
+/// What a placeholder lacks. The tick's niche makes the `Option` free.
+struct Body<V> {
+    published: Tick,
+    /// The value's own stale windows where they differ from the cache's.
+    late: Option<Box<Late>>,
+    value: V,
+}
+
+/// A value about to be published.
+pub(crate) struct Draft<V> {
+    pub(crate) value: V,
+    pub(crate) weight: u32,
+    pub(crate) published: Tick,
+    pub(crate) fresh_until: Tick,
+    pub(crate) late: Option<Box<Late>>,
+}
+
+impl<K, V, E> Snapshot<K, V, E> {
+    pub(crate) fn placeholder(hash: u32, key: K) -> Arc<Self> {
+        Arc::new(Snapshot {
+            word: State::tentative(),
+            hash,
+            weight: 0,
+            key,
+            fresh_until: Tick::from_nanos(0),
+            body: None,
+        })
+    }
+
+    pub(crate) fn new(hash: u32, key: K, draft: Draft<V>) -> Arc<Self> {
+        Arc::new(Snapshot {
+            word: State::idle(),
+            hash,
+            weight: draft.weight,
+            key,
+            fresh_until: draft.fresh_until,
+            body: Some(Body { published: draft.published, late: draft.late, value: draft.value }),
+        })
+    }
+
+    pub(crate) fn has_value(&self) -> bool {
+        self.body.is_some()
+    }
+
+    /// Never true of a placeholder.
+    #[inline]
+    pub(crate) fn is_fresh(&self, now: Tick) -> bool {
+        now < self.fresh_until
+    }
+
+    #[inline]
+    pub(crate) fn value(&self) -> &V {
+        match &self.body {
+            Some(body) => &body.value,
+            None => unreachable!("a placeholder is never served"),
+        }
+    }
+
+    pub(crate) fn published(&self) -> Tick {
+        self.body.as_ref().map_or(self.fresh_until, |body| body.published)
+    }
+
+    pub(crate) fn fresh_until(&self) -> Tick {
+        self.fresh_until
+    }
+
+    /// Its deadlines, where `late` are the cache's stale windows.
+    pub(crate) fn deadlines(&self, late: &Late) -> Deadlines {
+        let own = self.body.as_ref().and_then(|body| body.late.as_deref());
+        Deadlines::new(self.fresh_until, *own.unwrap_or(late))
+    }
+
+    /// Whether it holds a value that some window still covers.
+    pub(crate) fn servable(&self, late: &Late, now: Tick) -> bool {
+        self.has_value() && !self.deadlines(late).gone(now)
+    }
+}

@@ -1,0 +1,164 @@
+//! Counters that cost a hit no shared write.
+//!
+//! Sixty-four cells, each leased to one live thread of the process, which adds to it by a plain load
+//! and store; threads beyond that share one more cell by read-modify-writes. A cell's count survives
+//! its thread: the next owner goes on from it.
+
+use std::cell::Cell;
+
+use crossbeam_utils::CachePadded;
+
+use crate::sync::atomic::{AtomicU64, Ordering::*};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident => $variant:ident,)*) => {
+        /// What a cache has done so far.
+        ///
+        /// Each number is exact once the threads that caused it are at rest; while they are not,
+        /// numbers may be seen at slightly different moments. At rest
+        /// `hits + stale_hits + misses` is the number of calls of the `get` family.
+        ///
+        /// ```
+        /// use lastcache::Cache;
+        /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+        /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+        /// cache.get(&1, |_| Ok(10))?;
+        /// cache.get(&1, |_| Ok(20))?;
+        /// let stats = cache.stats();
+        /// assert_eq!((stats.misses, stats.loads, stats.hits), (1, 1, 1));
+        /// # Ok(())
+        /// # }
+        /// ```
+        #[non_exhaustive]
+        #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+        pub struct Stats {
+            $($(#[$doc])* pub $name: u64,)*
+        }
+
+        #[derive(Clone, Copy)]
+        pub(crate) enum Count { $($variant,)* }
+
+        const COUNTS: usize = [$(Count::$variant),*].len();
+
+        impl Counters {
+            pub(crate) fn read(&self) -> Stats {
+                Stats { $($name: self.sum(Count::$variant),)* }
+            }
+        }
+    };
+}
+
+counters! {
+    /// Answered with a fresh value that was there.
+    hits => Hits,
+    /// Answered at once with a stale value: while it is revalidated, or in back-off.
+    stale_hits => StaleHits,
+    /// Everything else: led, joined, fell back, failed.
+    misses => Misses,
+    /// Fetches that returned a value.
+    loads => Loads,
+    /// Fetches that failed, panicked ones included.
+    failures => Failures,
+    /// Fetches, or hooks that judge their results, that panicked.
+    panics => Panics,
+    /// Calls that waited for another's flight.
+    joins => Joins,
+    /// Background refreshes that began their fetch.
+    refreshes => Refreshes,
+    /// Background refreshes that had to wait for a permit.
+    queued => Queued,
+    /// Stale reads that could start no refresh because the queue was full.
+    skipped => Skipped,
+    /// Servable values removed for room.
+    evictions => Evictions,
+    /// Loads whose value was not stored because a `set`, `delete` or `clear` came first.
+    late_loads => LateLoads,
+    /// Values that found no room: too heavy, or nothing could be evicted for them.
+    not_stored => NotStored,
+    /// Fetches run outside the cache because no slot could be had.
+    uncached => Uncached,
+}
+
+const OWNED: usize = 64;
+
+type Row = [AtomicU64; COUNTS];
+
+/// The counters of one cache.
+pub(crate) struct Counters(Box<[CachePadded<Row>]>);
+
+impl Counters {
+    pub(crate) fn new() -> Self {
+        let row = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
+        Counters((0..=OWNED).map(|_| row()).collect())
+    }
+
+    #[inline]
+    pub(crate) fn add(&self, count: Count) {
+        self.add_many(count, 1);
+    }
+
+    #[inline]
+    pub(crate) fn add_many(&self, count: Count, n: u64) {
+        let mine = lease::mine();
+        let cell = &self.0[mine][count as usize];
+        // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
+        if mine < OWNED {
+            cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
+        } else {
+            cell.fetch_add(n, Relaxed);
+        }
+    }
+
+    fn sum(&self, count: Count) -> u64 {
+        self.0.iter().fold(0, |sum, row| sum.wrapping_add(row[count as usize].load(Relaxed)))
+    }
+}
+
+/// Which cell is the current thread's.
+mod lease {
+    use super::*;
+
+    const UNKNOWN: usize = usize::MAX;
+
+    /// A bit for every cell that a live thread owns.
+    static TAKEN: AtomicU64 = AtomicU64::new(0);
+
+    thread_local! {
+        /// Needs no destructor, so it can be read as long as the thread lives.
+        static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
+        static RETURN: Return = const { Return };
+    }
+
+    /// Gives the cell back when the thread ends; what it counts after that goes to the shared one.
+    struct Return;
+
+    impl Drop for Return {
+        fn drop(&mut self) {
+            let mine = MINE.replace(OWNED);
+            if mine < OWNED {
+                // Release: hands what this thread counted to the next owner.
+                TAKEN.fetch_and(!(1 << mine), Release);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn mine() -> usize {
+        let mine = MINE.get();
+        if mine == UNKNOWN { choose() } else { mine }
+    }
+
+    #[cold]
+    fn choose() -> usize {
+        // Only a thread that will run the destructor may own a cell.
+        let returns = RETURN.try_with(|_| ()).is_ok();
+        let free = |taken: u64| (returns && taken != u64::MAX).then(|| taken | (taken + 1));
+        // Acquire: receives what the last owner counted.
+        let mine = match TAKEN.fetch_update(Acquire, Relaxed, free) {
+            Ok(taken) => taken.trailing_ones() as usize,
+            Err(_) => OWNED,
+        };
+        MINE.set(mine);
+        mine
+    }
+}

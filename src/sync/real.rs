@@ -1,0 +1,115 @@
+//! The real names: std, arc-swap, crossbeam-epoch.
+
+pub(crate) use std::hint::spin_loop;
+pub(crate) use std::sync::{Arc, Weak};
+
+/// Atomics.
+pub(crate) mod atomic {
+    pub(crate) use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// Threads: parking, and the few that the cache starts itself.
+pub(crate) mod thread {
+    pub(crate) use std::thread::{Thread, current, panicking, park, park_timeout};
+
+    /// Starts a detached thread; `false` when the system refuses.
+    pub(crate) fn start(name: String, run: impl FnOnce() + Send + 'static) -> bool {
+        std::thread::Builder::new().name(name).spawn(run).is_ok()
+    }
+}
+
+/// Slots of a bucket: with two control words, eight words make one cache line.
+pub(crate) const SLOTS: usize = 6;
+
+/// Deferred freeing, on a collector of the crate's own: a pin here runs nobody else's destructors,
+/// and nobody else's long pin holds back what is freed here.
+pub(crate) mod epoch {
+    use std::sync::LazyLock;
+
+    pub(crate) use crossbeam_epoch::Guard;
+    use crossbeam_epoch::{Collector, LocalHandle};
+
+    static COLLECTOR: LazyLock<Collector> = LazyLock::new(Collector::new);
+
+    thread_local! {
+        static LOCAL: LocalHandle = COLLECTOR.register();
+    }
+
+    /// Pins the current thread; also from a thread-local destructor that runs after `LOCAL`'s.
+    #[inline]
+    pub(crate) fn pin() -> Guard {
+        LOCAL.try_with(LocalHandle::pin).unwrap_or_else(|_| COLLECTOR.register().pin())
+    }
+}
+
+pub(crate) use published::{Held, Published};
+
+mod published {
+    use std::ops::Deref;
+    use std::ptr;
+    use std::sync::Arc;
+
+    use arc_swap::{ArcSwapOption, Guard};
+
+    /// One published cell: nothing, or an immutable `T` that readers share.
+    pub(crate) struct Published<T>(ArcSwapOption<T>);
+
+    impl<T> Published<T> {
+        pub(crate) fn empty() -> Self {
+            Published(ArcSwapOption::empty())
+        }
+
+        /// What is published now. Wait-free, and never runs a destructor of another value.
+        #[inline]
+        pub(crate) fn load(&self) -> Option<Held<T>> {
+            let guard = self.0.load();
+            guard.is_some().then_some(Held(guard))
+        }
+
+        /// Whether `expected` is what is published now.
+        pub(crate) fn is(&self, expected: *const T) -> bool {
+            self.0.load().as_ref().map_or(ptr::null(), Arc::as_ptr).eq(&expected)
+        }
+
+        /// Publishes `new` if `expected` (null: nothing) is what is published, and returns what was.
+        ///
+        /// `expected` must be kept from being freed by the caller, else its address proves nothing.
+        /// arc-swap drops a refused `new` inside the call, so a caller that must not run user code
+        /// here passes a clone.
+        pub(crate) fn replace_if(
+            &self,
+            expected: *const T,
+            new: Option<Arc<T>>,
+        ) -> Result<Option<Arc<T>>, ()> {
+            let previous = self.0.compare_and_swap(expected, new);
+            if previous.as_ref().map_or(ptr::null(), Arc::as_ptr) == expected {
+                Ok(Guard::into_inner(previous))
+            } else {
+                Err(())
+            }
+        }
+    }
+
+    /// A reader's hold on a published value: keeps that value and nothing else alive.
+    pub(crate) struct Held<T>(Guard<Option<Arc<T>>>);
+
+    impl<T> Held<T> {
+        /// The `Arc` behind it, to make a longer-lived reference from.
+        #[inline]
+        pub(crate) fn arc(&self) -> &Arc<T> {
+            match &*self.0 {
+                Some(arc) => arc,
+                None => unreachable!("a hold is only made of something"),
+            }
+        }
+    }
+
+    impl<T> Deref for Held<T> {
+        type Target = T;
+
+        #[inline]
+        fn deref(&self) -> &T {
+            self.arc()
+        }
+    }
+}

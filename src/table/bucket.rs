@@ -1,0 +1,217 @@
+//! The bucket: one cache line of two control words and six published cells.
+//!
+//! ```text
+//!   tags     | unused 4 | use bits 6 × 2 | tags 6 × 8 |      a slot is free while its tag is 0
+//!   control  | bumps 32                  | passed 32  |
+//! ```
+//!
+//! *Passed* counts the entries that were turned away here because the bucket was full: lookups of
+//! this bucket's keys go on to the next one while it is not zero. It goes up before such an entry is
+//! published and down after its slot is free. *Bumps* order insertions of the bucket's keys.
+//!
+//! A slot is reserved by its tag before its cell is filled and freed by its tag after its cell is
+//! emptied, so a cell is written only by whoever holds its reservation.
+
+use std::hash::BuildHasher;
+
+use crate::sync::atomic::{AtomicU64, Ordering::*};
+use crate::sync::{Held, Published, SLOTS};
+
+const LOW: u64 = 0x0101_0101_0101_0101 >> (64 - 8 * SLOTS);
+const HIGH: u64 = LOW << 7;
+const USES_AT: usize = 48;
+/// The most that two use bits count to.
+pub(crate) const MOST_USES: u64 = 3;
+
+const PASSED: u64 = 0xffff_ffff;
+const BUMP: u64 = 1 << 32;
+
+/// A key's hash, mixed once more so that a weak hasher does not fill one bucket.
+#[derive(Clone, Copy)]
+pub(crate) struct Hashed(u64);
+
+impl Hashed {
+    #[inline]
+    pub(crate) fn of<Q: std::hash::Hash + ?Sized>(hasher: &impl BuildHasher, key: &Q) -> Hashed {
+        // Folded multiply: every bit of the user's hash reaches both halves of the product.
+        let hash = hasher.hash_one(key) ^ 0x2d35_8dcc_aa6c_78a5;
+        let wide = u128::from(hash) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
+        Hashed((wide as u64) ^ ((wide >> 64) as u64))
+    }
+
+    /// What a snapshot keeps of it: enough to find its home bucket.
+    #[inline]
+    pub(crate) fn upper(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    /// Never 0; bits that do not choose the bucket.
+    #[inline]
+    fn tag(self) -> u64 {
+        let tag = self.0 & 0xff;
+        tag + u64::from(tag == 0)
+    }
+}
+
+/// One cache line of the table.
+#[cfg_attr(not(lastcache_loom), repr(C, align(64)))]
+pub(crate) struct Bucket<T> {
+    tags: AtomicU64,
+    control: AtomicU64,
+    cells: [Published<T>; SLOTS],
+}
+
+#[cfg(not(lastcache_loom))]
+const _: () = assert!(size_of::<Bucket<u64>>() == 64);
+
+impl<T> Bucket<T> {
+    pub(crate) fn empty() -> Self {
+        Bucket {
+            tags: AtomicU64::new(0),
+            control: AtomicU64::new(0),
+            cells: std::array::from_fn(|_| Published::empty()),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn cell(&self, slot: usize) -> &Published<T> {
+        &self.cells[slot]
+    }
+
+    #[inline]
+    pub(crate) fn load(&self, slot: usize) -> Option<Held<T>> {
+        self.cells[slot].load()
+    }
+
+    /// The slots whose tag is the hash's, and now and then one above such a slot: compare the keys.
+    #[inline]
+    pub(crate) fn matching(&self, hashed: Hashed) -> Slots {
+        // Acquire: a tag seen was set before its cell was filled, and stays while the entry stands.
+        Slots::with_byte(self.tags.load(Acquire), hashed.tag())
+    }
+
+    /// The slots that are reserved.
+    pub(crate) fn taken(&self) -> Slots {
+        let free = Slots::exactly_free(self.tags.load(Acquire));
+        Slots(!free.0 & HIGH)
+    }
+
+    /// Reserves a free slot, with its use bits set to `uses`.
+    pub(crate) fn reserve(&self, hashed: Hashed, uses: u64) -> Option<usize> {
+        let mut tags = self.tags.load(Acquire);
+        loop {
+            let slot = Slots::exactly_free(tags).next()?;
+            let new = tags | hashed.tag() << (8 * slot) | uses << (USES_AT + 2 * slot);
+            // AcqRel: pairs with `free`, so the cell is seen empty.
+            match self.tags.compare_exchange_weak(tags, new, AcqRel, Acquire) {
+                Ok(_) => return Some(slot),
+                Err(now) => tags = now,
+            }
+        }
+    }
+
+    /// Frees a slot whose cell the caller emptied, or never filled.
+    pub(crate) fn free(&self, slot: usize) {
+        // AcqRel: releases the emptied cell to the next `reserve`.
+        self.tags.fetch_and(!(0xff << (8 * slot) | 3 << (USES_AT + 2 * slot)), AcqRel);
+    }
+
+    /// Notes a use. Relaxed, and one attempt: a lost note is one use not counted. A slot whose use
+    /// bits are all set is only read.
+    #[inline]
+    pub(crate) fn touch(&self, slot: usize) {
+        let tags = self.tags.load(Relaxed);
+        if uses(tags, slot) < MOST_USES {
+            let _ = self.tags.compare_exchange_weak(
+                tags,
+                tags + (1 << (USES_AT + 2 * slot)),
+                Relaxed,
+                Relaxed,
+            );
+        }
+    }
+
+    /// Takes one use off; how many there were.
+    pub(crate) fn cool(&self, slot: usize) -> u64 {
+        let tags = self.tags.load(Relaxed);
+        let had = uses(tags, slot);
+        if had > 0 {
+            // Relaxed, and one attempt: as `touch`.
+            let _ = self.tags.compare_exchange(
+                tags,
+                tags - (1 << (USES_AT + 2 * slot)),
+                Relaxed,
+                Relaxed,
+            );
+        }
+        had
+    }
+
+    /// Whether entries of this home bucket may stand further on.
+    #[inline]
+    pub(crate) fn passed(&self) -> bool {
+        // Acquire: an entry that passed here raised this before it was published.
+        self.control.load(Acquire) & PASSED != 0
+    }
+
+    pub(crate) fn pass(&self) {
+        // AcqRel: before the cell is filled further on.
+        self.control.fetch_add(1, AcqRel);
+    }
+
+    pub(crate) fn unpass(&self) {
+        // AcqRel: after the slot further on is free.
+        self.control.fetch_sub(1, AcqRel);
+    }
+
+    /// Orders this insertion among those of the bucket's keys: of two, the one that bumps later
+    /// sees what the earlier one published before bumping.
+    pub(crate) fn bump(&self) {
+        // AcqRel: that is the whole point.
+        self.control.fetch_add(BUMP, AcqRel);
+    }
+
+    /// Whether nothing is reserved here and nothing passed.
+    #[cfg(lastcache_loom)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.tags.load(Acquire) == 0 && !self.passed()
+    }
+}
+
+fn uses(tags: u64, slot: usize) -> u64 {
+    tags >> (USES_AT + 2 * slot) & MOST_USES
+}
+
+/// A set of slots, lowest first.
+#[derive(Clone, Copy)]
+pub(crate) struct Slots(u64);
+
+impl Slots {
+    /// Bytes equal to `byte`; a byte above a match may be a false one (a borrow reached it).
+    #[inline]
+    fn with_byte(tags: u64, byte: u64) -> Slots {
+        let differs = tags ^ (LOW * byte);
+        Slots(differs.wrapping_sub(LOW) & !differs & HIGH)
+    }
+
+    /// Exactly the bytes that are zero.
+    fn exactly_free(tags: u64) -> Slots {
+        // Without a borrow between bytes: 0x80 is left exactly where the byte was zero.
+        let seven = HIGH - LOW;
+        Slots(!(((tags & seven) + seven) | tags) & HIGH)
+    }
+}
+
+impl Iterator for Slots {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        if self.0 == 0 {
+            return None;
+        }
+        let slot = self.0.trailing_zeros() as usize / 8;
+        self.0 &= self.0 - 1;
+        Some(slot)
+    }
+}

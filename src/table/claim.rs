@@ -1,0 +1,219 @@
+//! The life of an entry: claim, publish, fail, set, delete.
+//!
+//! There is one linearization point: the published cell. Who replaced what was in it then **closes**
+//! the old word by a read-modify-write, and so learns of a flight that was claimed before, or makes
+//! a later claim fail. Then he ends that flight as his call demands, and takes the ended flight out of
+//! the old word, so that a reader who holds the old value for long does not hold the new one too.
+//!
+//! ```text
+//!   publish, set:  take room · cell: s → n · close s · complete the flight with n · discard it from s
+//!   delete:        cell: s → nothing · close s · the flight is left to those who joined it
+//!   fail:          complete · word: flight → done · a placeholder: close, cell → nothing
+//! ```
+
+use std::borrow::Borrow;
+
+use super::bucket::Hashed;
+use super::clock::Tally;
+use super::{Pos, Table};
+use crate::snapshot::{Failure, Flight, Lease, Outcome, Snapshot};
+use crate::sync::{Arc, Weak};
+use crate::time::Tick;
+use crate::word::Outcome::{Abandoned, Failed, Published};
+
+/// Where a claimed load is to be published: in place of exactly the snapshot it was claimed on.
+/// Holds that snapshot's address, not its value.
+pub(crate) struct Place<K, V, E> {
+    pos: Pos,
+    expected: Weak<Snapshot<K, V, E>>,
+    /// The weight of the value there, `None` under a placeholder.
+    old: Option<u32>,
+}
+
+/// What became of a load's or a set's value.
+pub(crate) struct Landed<K, V, E> {
+    /// What everybody of the flight gets.
+    pub(crate) outcome: Outcome<K, V, E>,
+    pub(crate) fate: Fate,
+    pub(crate) tally: Tally,
+}
+
+/// Where a value ended up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Stored,
+    /// A `set`, `delete` or `clear` came first.
+    Late,
+    NoRoom,
+}
+
+impl<K, V, E> Place<K, V, E> {
+    pub(crate) fn of(pos: Pos, s: &Arc<Snapshot<K, V, E>>) -> Self {
+        Place { pos, expected: Arc::downgrade(s), old: s.has_value().then_some(s.weight) }
+    }
+}
+
+impl<K, V, E> Table<K, V, E> {
+    /// Claims the load of the key of `s`, idle or with the ended flight `over`, for `flight`.
+    ///
+    /// `false` when somebody else did, or replaced `s` meanwhile: look up again.
+    pub(crate) fn claim(
+        &self,
+        place: &Place<K, V, E>,
+        s: &Snapshot<K, V, E>,
+        over: Option<&Arc<Flight<K, V, E>>>,
+        flight: &Arc<Flight<K, V, E>>,
+    ) -> bool {
+        let Some(displaced) = s.word.claim(over, flight) else { return false };
+        // The second look: who replaced `s` but has not closed it yet let this claim through; its
+        // value is there already, and no fetch may start for it.
+        if !self.buckets[place.pos.bucket].cell(place.pos.slot).is(s) {
+            self.abandon(place, flight);
+            return false;
+        }
+        drop(displaced);
+        true
+    }
+
+    /// Takes a closed snapshot out, for whoever closed it.
+    pub(crate) fn finish(&self, place: &Place<K, V, E>, s: &Snapshot<K, V, E>) {
+        drop(self.remove(place.pos, s));
+    }
+
+    /// Ends a load with a value: publishes it unless a write came first.
+    pub(crate) fn publish(
+        &self,
+        place: &Place<K, V, E>,
+        lease: Lease<K, V, E>,
+        n: Arc<Snapshot<K, V, E>>,
+        now: Tick,
+    ) -> Landed<K, V, E> {
+        let mut tally = Tally::default();
+        let flight = Arc::clone(lease.flight());
+        let (fate, replaced) = match self.make_room(place.old, n.weight, now, &mut tally) {
+            Some(room) => {
+                let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
+                match cell.replace_if(place.expected.as_ptr(), Some(Arc::clone(&n))) {
+                    Ok(replaced) => {
+                        room.spend();
+                        (Fate::Stored, replaced)
+                    }
+                    Err(()) => (Fate::Late, None),
+                }
+            }
+            // As if published and evicted at once: the older value goes all the same.
+            None => match place.expected.upgrade().and_then(|s| self.remove(place.pos, &s)) {
+                Some(s) => (Fate::NoRoom, Some(s)),
+                None => (Fate::Late, None),
+            },
+        };
+        // The closed word's flight is this one: a word in flight cannot be claimed by another.
+        let closed = replaced.as_ref().and_then(|s| s.word.close());
+        let outcome = lease.land(Published(n));
+        self.retire(place, &flight);
+        drop((closed, replaced));
+        Landed { outcome, fate, tally }
+    }
+
+    /// Ends a load without a value; `remove` takes the stale one away too. What everybody gets.
+    pub(crate) fn fail(
+        &self,
+        place: &Place<K, V, E>,
+        lease: Lease<K, V, E>,
+        failure: Failure<E>,
+        remove: bool,
+    ) -> Outcome<K, V, E> {
+        let flight = Arc::clone(lease.flight());
+        let removed = if remove {
+            place.expected.upgrade().and_then(|s| self.remove(place.pos, &s))
+        } else {
+            None
+        };
+        let closed = removed.as_ref().and_then(|s| s.word.close());
+        let outcome = lease.land(Failed(Arc::new(failure)));
+        self.retire(place, &flight);
+        drop((closed, removed));
+        outcome
+    }
+
+    /// Ends a load that was given up.
+    pub(crate) fn abandon(&self, place: &Place<K, V, E>, flight: &Arc<Flight<K, V, E>>) {
+        flight.complete(Abandoned);
+        self.retire(place, flight);
+    }
+
+    /// Takes an ended flight out of the way: marks the word done, takes out a placeholder that has
+    /// nothing left to stand for, and lets a replaced word forget the flight.
+    fn retire(&self, place: &Place<K, V, E>, flight: &Arc<Flight<K, V, E>>) {
+        let Some(s) = place.expected.upgrade() else { return };
+        let ended = s.word.end(flight);
+        if ended && !s.has_value() && s.word.close_quiet() {
+            drop(self.remove(place.pos, &s));
+        }
+        drop(s.word.discard(flight));
+    }
+
+    /// Publishes `n`, whatever loads its key; its joiners get it.
+    pub(crate) fn set(&self, hashed: Hashed, n: Arc<Snapshot<K, V, E>>, now: Tick) -> (Fate, Tally)
+    where
+        K: Eq + Clone,
+    {
+        let mut tally = Tally::default();
+        let mut displaced = false;
+        loop {
+            let entry = self.entry(hashed, &n.key, || n.key.clone(), now);
+            let Some((pos, s)) = entry else {
+                if displaced || !self.displace(hashed) {
+                    return (Fate::NoRoom, tally);
+                }
+                displaced = true;
+                tally.evicted += 1;
+                continue;
+            };
+            let place = Place::of(pos, &s);
+            let room = self.make_room(place.old, n.weight, now, &mut tally);
+            let fate = match room {
+                Some(room) => {
+                    let cell = self.buckets[pos.bucket].cell(pos.slot);
+                    match cell.replace_if(Arc::as_ptr(&s), Some(Arc::clone(&n))) {
+                        Ok(_) => room.spend(),
+                        Err(()) => continue,
+                    }
+                    Fate::Stored
+                }
+                None if self.remove(pos, &s).is_some() => Fate::NoRoom,
+                None => continue,
+            };
+            if let Some(flight) = s.word.close() {
+                flight.complete(Published(n));
+                drop(s.word.discard(&flight));
+            }
+            return (fate, tally);
+        }
+    }
+
+    /// Takes a key's entry out; whether it held something servable.
+    pub(crate) fn delete<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> bool
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        while let Some((pos, s)) = self.committed(hashed, key) {
+            if self.detach(pos, &s) {
+                return s.servable(&self.late, now);
+            }
+        }
+        false
+    }
+
+    /// Takes one snapshot out and leaves its flight to those who joined it.
+    pub(super) fn detach(&self, pos: Pos, s: &Snapshot<K, V, E>) -> bool {
+        let Some(removed) = self.remove(pos, s) else { return false };
+        if let Some(flight) = removed.word.close()
+            && !flight.is_pending()
+        {
+            drop(removed.word.discard(&flight));
+        }
+        true
+    }
+}

@@ -1,0 +1,226 @@
+//! Room, and who makes it: units of capacity and weight, the hand, the ghosts.
+//!
+//! The table is the clock: a hand sweeps its slots in order, takes off a use where there is one, and
+//! evicts what has none (two use bits, as CLOCK and S3-FIFO count them). It looks at a bounded number of slots per insertion and
+//! then takes the least used it saw. What is past its windows goes first; what is being loaded is
+//! passed over. A small array of fingerprints, the *ghosts*, lets a key that comes back soon after
+//! its eviction start as used.
+//!
+//! Capacity is units: one is taken before a value is published where there was none, and given
+//! back, or handed to the newcomer, by whoever emptied the cell. So there are never more values than
+//! `capacity`, not even for a moment.
+
+use super::bucket::MOST_USES;
+use super::{Pos, Table};
+use crate::snapshot::{Hold, Snapshot};
+use crate::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{Arc, SLOTS};
+use crate::time::Tick;
+
+/// Slots the hand looks at before it takes the least used one it saw.
+const LOOK: usize = 24;
+/// Times it starts over when it saw nothing that it may take.
+const ROUNDS: usize = 8;
+/// Evictions that one value may cost.
+const MOST_EVICTIONS: usize = 16;
+
+/// What making room cost others.
+#[derive(Default)]
+pub(crate) struct Tally {
+    /// Servable values evicted.
+    pub(crate) evicted: u64,
+}
+
+/// How many values there are, and what they weigh.
+pub(super) struct Room {
+    capacity: usize,
+    units: AtomicUsize,
+    max_weight: u64,
+    weight: AtomicU64,
+}
+
+impl Room {
+    pub(super) fn new(capacity: usize, max_weight: u64) -> Self {
+        Room { capacity, units: AtomicUsize::new(0), max_weight, weight: AtomicU64::new(0) }
+    }
+
+    pub(super) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    // The orderings below: Relaxed would do for the counts, which publish nothing; AcqRel makes a
+    // count read at rest agree with what the reader knows to be there.
+
+    pub(super) fn units(&self) -> usize {
+        self.units.load(Acquire)
+    }
+
+    pub(super) fn weight(&self) -> u64 {
+        self.weight.load(Acquire)
+    }
+
+    fn take_unit(&self) -> bool {
+        let more = |units| (units < self.capacity).then(|| units + 1);
+        self.units.fetch_update(AcqRel, Acquire, more).is_ok()
+    }
+
+    fn take_weight(&self, weight: u64) -> bool {
+        if weight == 0 {
+            return true;
+        }
+        let more = |now: u64| now.checked_add(weight).filter(|sum| *sum <= self.max_weight);
+        self.weight.fetch_update(AcqRel, Acquire, more).is_ok()
+    }
+
+    pub(super) fn give_back(&self, units: usize, weight: u32) {
+        if units > 0 {
+            self.units.fetch_sub(units, AcqRel);
+        }
+        if weight > 0 {
+            self.weight.fetch_sub(u64::from(weight), AcqRel);
+        }
+    }
+}
+
+/// Room taken for a value that is about to be published; given back unless it was.
+#[must_use]
+pub(super) struct Taken<'a> {
+    room: &'a Room,
+    units: usize,
+    weight: u32,
+    /// What the replaced value weighed beyond the new one.
+    surplus: u32,
+}
+
+impl Taken<'_> {
+    /// The value was published: the room is its own, and the old one's surplus is free.
+    pub(super) fn spend(mut self) {
+        self.room.give_back(0, self.surplus);
+        (self.units, self.weight) = (0, 0);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.room.give_back(self.units, self.weight);
+    }
+}
+
+/// Where the clock's hand is, and what it evicted lately.
+pub(super) struct Hand {
+    at: AtomicUsize,
+    ghosts: Box<[AtomicU16]>,
+}
+
+impl Hand {
+    pub(super) fn new(capacity: usize) -> Self {
+        Hand { at: AtomicUsize::new(0), ghosts: (0..capacity).map(|_| AtomicU16::new(0)).collect() }
+    }
+
+    /// Ghosts are advice: Relaxed throughout, and a lost one is a key that starts unused.
+    fn ghost(&self, hash: u32) -> (&AtomicU16, u16) {
+        let at = ((u64::from(hash) * self.ghosts.len() as u64) >> 32) as usize;
+        (&self.ghosts[at], (hash as u16).max(1))
+    }
+
+    fn bury(&self, hash: u32) {
+        let (ghost, mark) = self.ghost(hash);
+        ghost.store(mark, Relaxed);
+    }
+
+    /// The use bits that a key starts with.
+    pub(super) fn welcome(&self, hash: u32) -> u64 {
+        let (ghost, mark) = self.ghost(hash);
+        if ghost.load(Relaxed) != mark {
+            return 0;
+        }
+        ghost.store(0, Relaxed);
+        1
+    }
+}
+
+impl<K, V, E> Table<K, V, E> {
+    /// Room for a value of this weight in the place of one of weight `old`, or `None` when it cannot be had by a
+    /// bounded number of evictions.
+    pub(super) fn make_room(
+        &self,
+        old: Option<u32>,
+        weight: u32,
+        now: Tick,
+        tally: &mut Tally,
+    ) -> Option<Taken<'_>> {
+        if u64::from(weight) > self.room.max_weight {
+            return None;
+        }
+        let mut taken = Taken { room: &self.room, units: 0, weight: 0, surplus: 0 };
+        let mut evictions = 0;
+        if old.is_none() {
+            while taken.units == 0 {
+                if self.room.take_unit() {
+                    taken.units = 1;
+                } else if evictions == MOST_EVICTIONS {
+                    return None;
+                } else {
+                    evictions += 1;
+                    taken.units = usize::from(self.evict(now, tally)?);
+                }
+            }
+        }
+        let old = old.unwrap_or(0);
+        taken.surplus = old.saturating_sub(weight);
+        let more = weight.saturating_sub(old);
+        while !self.room.take_weight(u64::from(more)) {
+            if evictions == MOST_EVICTIONS {
+                return None;
+            }
+            evictions += 1;
+            if self.evict(now, tally)? {
+                self.room.give_back(1, 0);
+            }
+        }
+        taken.weight = more;
+        Some(taken)
+    }
+
+    /// Moves the hand on until something is evicted. `Some(true)`: its unit is the caller's;
+    /// `Some(false)`: somebody else was quicker; `None`: there is nothing that may be taken.
+    fn evict(&self, now: Tick, tally: &mut Tally) -> Option<bool> {
+        let slots = self.buckets.len() * SLOTS;
+        let mut least: Option<(u64, Pos, Hold<K, V, E>)> = None;
+        for look in 0..LOOK * ROUNDS {
+            if look % LOOK == 0 && least.is_some() {
+                break;
+            }
+            // Relaxed: where the hand is publishes nothing.
+            let at = self.hand.at.fetch_add(1, Relaxed) % slots;
+            let pos = Pos { bucket: at / SLOTS, slot: at % SLOTS };
+            let Some(held) = self.load(pos) else { continue };
+            if !held.has_value() || held.word.in_flight() {
+                continue;
+            }
+            let gone = !held.servable(&self.late, now);
+            let uses = if gone { 0 } else { self.buckets[pos.bucket].cool(pos.slot) };
+            if uses == 0 {
+                if self.take(pos, held.arc(), gone, tally) {
+                    return Some(true);
+                }
+            } else if least.as_ref().is_none_or(|(fewest, ..)| uses < *fewest) {
+                least = Some((uses.min(MOST_USES), pos, held));
+            }
+        }
+        let (_, pos, held) = least?;
+        Some(self.take(pos, held.arc(), false, tally))
+    }
+
+    /// Evicts one entry, unless somebody loads it: closes first, so that nobody can any more.
+    fn take(&self, pos: Pos, s: &Arc<Snapshot<K, V, E>>, gone: bool, tally: &mut Tally) -> bool {
+        if !s.word.close_quiet() {
+            return false;
+        }
+        let Some(taken) = self.unlink(pos, s) else { return false };
+        self.room.give_back(0, taken.weight);
+        self.hand.bury(taken.hash);
+        tally.evicted += u64::from(!gone);
+        true
+    }
+}

@@ -1,0 +1,229 @@
+//! Entering: how a key gets one committed entry and never two.
+//!
+//! Only placeholders are inserted, and each starts *tentative*. To decide, its owner, or anybody who
+//! meets it while looking for the same key, publishes it, **bumps** the home bucket, searches the
+//! group, and settles by the words: a committed entry wins over a tentative one; of two tentative
+//! ones the first in probe order; the loser is *killed* and taken out by its owner.
+//!
+//! Why there is one: take the two `help` calls that committed P and Q. The bumps are read-modify-
+//! writes of one word, so the later call acquires what the earlier one's placeholder published, and
+//! therefore finds it; it then gives way to it or kills it, and one exchange of one word wins.
+//! The order among tentative ones is for progress only. Nobody waits for anybody.
+
+use std::borrow::Borrow;
+use std::ops::ControlFlow::{Break, Continue};
+
+use super::bucket::Hashed;
+use super::{Pos, Table};
+use crate::snapshot::Snapshot;
+use crate::state::Standing;
+use crate::sync::Arc;
+use crate::time::Tick;
+
+/// An entry: where it stands, and what is published there.
+pub(crate) type Entry<K, V, E> = (Pos, Arc<Snapshot<K, V, E>>);
+
+/// What a search does after it met a snapshot of its key.
+enum Met<R> {
+    /// It does not count.
+    Pass,
+    /// It changed: look at the same cell again.
+    Again,
+    Stop(R),
+}
+
+impl<K, V, E> Table<K, V, E> {
+    /// The committed entry of a key, or a new placeholder. `None` when no slot can be had.
+    ///
+    /// `owned` makes the placeholder's key; it and `Eq` may panic, which leaves the table as it was.
+    pub(crate) fn entry<Q>(
+        &self,
+        hashed: Hashed,
+        key: &Q,
+        owned: impl Fn() -> K,
+        now: Tick,
+    ) -> Option<Entry<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        loop {
+            if let Some(found) = self.committed(hashed, key) {
+                return Some(found);
+            }
+            let placeholder = Snapshot::placeholder(hashed.upper(), owned());
+            let pos = self.reserve(hashed, now)?;
+            let filled = self.buckets[pos.bucket]
+                .cell(pos.slot)
+                .replace_if(std::ptr::null(), Some(Arc::clone(&placeholder)));
+            debug_assert!(filled.is_ok(), "a reserved cell is empty");
+            let entering = Entering { table: self, pos, placeholder: &placeholder };
+            self.help(hashed, key, pos, &placeholder);
+            std::mem::forget(entering);
+            if placeholder.word.standing() != Standing::Killed {
+                return Some((pos, placeholder));
+            }
+            drop(self.remove(pos, &placeholder));
+        }
+    }
+
+    /// The committed entry of a key, with or without a value. Decides tentative ones of the key
+    /// that it meets, and finishes removals.
+    pub(crate) fn committed<Q>(&self, hashed: Hashed, key: &Q) -> Option<Entry<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        loop {
+            let met = self.search(hashed, key, |pos, s| match s.word.standing() {
+                Standing::Killed => Met::Pass,
+                Standing::Closed => {
+                    drop(self.remove(pos, s));
+                    Met::Again
+                }
+                Standing::Tentative => {
+                    self.help(hashed, key, pos, s);
+                    Met::Stop(None)
+                }
+                Standing::Committed => Met::Stop(Some((pos, Arc::clone(s)))),
+            });
+            match met {
+                Some(None) => {}
+                Some(found) => return found,
+                None => return None,
+            }
+        }
+    }
+
+    /// Decides `p`, tentative at `pos`: commits it, or kills it.
+    fn help<Q>(&self, hashed: Hashed, key: &Q, pos: Pos, p: &Arc<Snapshot<K, V, E>>)
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if p.word.standing() != Standing::Tentative {
+            return;
+        }
+        let home = self.home(hashed.upper());
+        self.buckets[home].bump();
+        let rank = |pos: Pos| {
+            let at = if pos.bucket < home { pos.bucket + self.buckets.len() } else { pos.bucket };
+            (at, pos.slot)
+        };
+        let beaten = self.search(hashed, key, |q, s| {
+            if q == pos {
+                return Met::Pass;
+            }
+            match s.word.standing() {
+                Standing::Killed => Met::Pass,
+                Standing::Closed => {
+                    drop(self.remove(q, s));
+                    Met::Again
+                }
+                Standing::Tentative if rank(q) < rank(pos) => Met::Stop(()),
+                Standing::Tentative if s.word.kill() => Met::Pass,
+                Standing::Tentative => Met::Again,
+                Standing::Committed => Met::Stop(()),
+            }
+        });
+        // Either may find it decided by somebody else who met it.
+        let _ = match beaten {
+            Some(()) => p.word.kill(),
+            None => p.word.commit(),
+        };
+    }
+
+    /// Visits the snapshots of a key, placeholders too, in probe order.
+    fn search<Q, R>(
+        &self,
+        hashed: Hashed,
+        key: &Q,
+        mut visit: impl FnMut(Pos, &Arc<Snapshot<K, V, E>>) -> Met<R>,
+    ) -> Option<R>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.probe(hashed, |pos| {
+            loop {
+                let Some(held) = self.load(pos) else { return Continue(()) };
+                if held.key.borrow() != key {
+                    return Continue(());
+                }
+                match visit(pos, held.arc()) {
+                    Met::Pass => return Continue(()),
+                    Met::Again => {}
+                    Met::Stop(result) => return Break(result),
+                }
+            }
+        })
+    }
+
+    /// Reserves a slot for a key: a free one in its group, or one of a gone entry's or an idle
+    /// placeholder's. Never a servable value's, so a wave of cold loads cannot flush the cache.
+    fn reserve(&self, hashed: Hashed, now: Tick) -> Option<Pos> {
+        self.reserve_free(hashed)
+            .or_else(|| self.reclaim(hashed, now).then(|| self.reserve_free(hashed)).flatten())
+    }
+
+    fn reserve_free(&self, hashed: Hashed) -> Option<Pos> {
+        let home = self.home(hashed.upper());
+        let uses = self.hand.welcome(hashed.upper());
+        for distance in 0..self.span() {
+            let at = self.nth(home, distance);
+            if let Some(slot) = self.buckets[at].reserve(hashed, uses) {
+                return Some(Pos { bucket: at, slot });
+            }
+            self.buckets[at].pass();
+        }
+        for distance in 0..self.span() {
+            self.buckets[self.nth(home, distance)].unpass();
+        }
+        None
+    }
+
+    /// Frees a slot of the group that holds nothing servable and nobody loads for.
+    fn reclaim(&self, hashed: Hashed, now: Tick) -> bool {
+        self.in_group(hashed, |pos, s| {
+            !s.servable(&self.late, now) && s.word.close_quiet() && self.remove(pos, s).is_some()
+        })
+    }
+
+    /// Frees a slot of the group by evicting a servable value that nobody loads: only for a `set`
+    /// whose whole group is full, which takes a broken hasher. How many were evicted.
+    pub(super) fn displace(&self, hashed: Hashed) -> bool {
+        self.in_group(hashed, |pos, s| {
+            s.has_value() && s.word.close_quiet() && self.remove(pos, s).is_some()
+        })
+    }
+
+    fn in_group(
+        &self,
+        hashed: Hashed,
+        free: impl Fn(Pos, &Arc<Snapshot<K, V, E>>) -> bool,
+    ) -> bool {
+        let home = self.home(hashed.upper());
+        let buckets = (0..self.span()).map(|distance| self.nth(home, distance));
+        buckets.into_iter().any(|bucket| {
+            self.buckets[bucket].taken().any(|slot| {
+                let pos = Pos { bucket, slot };
+                self.load(pos).is_some_and(|held| free(pos, held.arc()))
+            })
+        })
+    }
+}
+
+/// A placeholder that stands undecided while `Eq` runs: on a panic it is taken out again.
+struct Entering<'a, K, V, E> {
+    table: &'a Table<K, V, E>,
+    pos: Pos,
+    placeholder: &'a Arc<Snapshot<K, V, E>>,
+}
+
+impl<K, V, E> Drop for Entering<'_, K, V, E> {
+    fn drop(&mut self) {
+        if self.placeholder.word.kill() || self.placeholder.word.close_quiet() {
+            drop(self.table.remove(self.pos, self.placeholder));
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! The table: a fixed array of buckets, an entry being a slot in one of them.
+//!
+//! A key's entry stands in its home bucket or, if that was full, in one of the next fifteen: its
+//! *group*. Slots never move and are never freed while the table lives, so a lookup needs no pin.
+//!
+//! | file | step |
+//! |---|---|
+//! | `bucket` | one cache line: tags, use bits, cells |
+//! | `mod` | find, remove, iterate |
+//! | `enter` | one committed entry per key: the placeholder protocol |
+//! | `claim` | claim, publish, fail, set, delete: the life of an entry |
+//! | `clock` | room, and who makes it |
+//!
+//! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and `Drop` of what was
+//! displaced, always after the step that displaced it.
+
+mod bucket;
+mod claim;
+mod clock;
+mod enter;
+
+use std::borrow::Borrow;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use bucket::Bucket;
+pub(crate) use bucket::Hashed;
+pub(crate) use claim::{Fate, Landed, Place};
+pub(crate) use clock::Tally;
+use clock::{Hand, Room};
+
+use crate::policy::Late;
+use crate::snapshot::{Hold, Snapshot};
+use crate::state::Standing::{Closed, Committed};
+use crate::sync::{Arc, SLOTS};
+use crate::time::Tick;
+
+/// How far from its home bucket an entry may stand.
+const SPAN: usize = 16;
+
+/// Where an entry stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Pos {
+    bucket: usize,
+    slot: usize,
+}
+
+/// The lock-free hash table.
+pub(crate) struct Table<K, V, E> {
+    buckets: Box<[Bucket<Snapshot<K, V, E>>]>,
+    late: Late,
+    room: Room,
+    hand: Hand,
+}
+
+impl<K, V, E> Table<K, V, E> {
+    /// A table for `capacity` values at a load of at most 0.8, all its memory taken now.
+    pub(crate) fn new(capacity: usize, max_weight: u64, late: Late) -> Self {
+        let slots = capacity.saturating_add(capacity.div_ceil(4));
+        let buckets = slots.div_ceil(SLOTS).max(2);
+        Table {
+            buckets: (0..buckets).map(|_| Bucket::empty()).collect(),
+            late,
+            room: Room::new(capacity, max_weight),
+            hand: Hand::new(capacity),
+        }
+    }
+
+    pub(crate) fn late(&self) -> &Late {
+        &self.late
+    }
+
+    /// Values in the table, those past their windows included.
+    pub(crate) fn len(&self) -> usize {
+        self.room.units()
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.room.capacity()
+    }
+
+    pub(crate) fn weight(&self) -> u64 {
+        self.room.weight()
+    }
+
+    /// Multiply-shift: any number of buckets, chosen by the hash's upper bits.
+    #[inline]
+    fn home(&self, hash: u32) -> usize {
+        ((u64::from(hash) * self.buckets.len() as u64) >> 32) as usize
+    }
+
+    #[inline]
+    fn nth(&self, home: usize, distance: usize) -> usize {
+        let at = home + distance;
+        if at < self.buckets.len() { at } else { at - self.buckets.len() }
+    }
+
+    fn span(&self) -> usize {
+        SPAN.min(self.buckets.len())
+    }
+
+    /// The slots that can hold a key of this hash, in probe order.
+    #[inline]
+    fn probe<R>(&self, hashed: Hashed, mut visit: impl FnMut(Pos) -> ControlFlow<R>) -> Option<R> {
+        let home = self.home(hashed.upper());
+        for distance in 0..self.span() {
+            let at = self.nth(home, distance);
+            let bucket = &self.buckets[at];
+            for slot in bucket.matching(hashed) {
+                if let Break(found) = visit(Pos { bucket: at, slot }) {
+                    return Some(found);
+                }
+            }
+            if !bucket.passed() {
+                break;
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn load(&self, pos: Pos) -> Option<Hold<K, V, E>> {
+        self.buckets[pos.bucket].load(pos.slot)
+    }
+
+    /// The published value of a key. What a hit does: no pin, no write, no word.
+    #[inline]
+    pub(crate) fn find<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Pos, Hold<K, V, E>)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.probe(hashed, |pos| match self.load(pos) {
+            Some(held) if held.has_value() && held.key.borrow() == key => Break((pos, held)),
+            _ => Continue(()),
+        })
+    }
+
+    /// Notes that the entry was used.
+    #[inline]
+    pub(crate) fn touch(&self, pos: Pos) {
+        self.buckets[pos.bucket].touch(pos.slot);
+    }
+
+    /// Takes `s` out if it is still what is published at `pos`, and gives back its room. The one
+    /// who gets it goes on to close its word.
+    fn remove(&self, pos: Pos, s: &Snapshot<K, V, E>) -> Option<Arc<Snapshot<K, V, E>>> {
+        let removed = self.unlink(pos, s)?;
+        if removed.has_value() {
+            self.room.give_back(1, removed.weight);
+        }
+        Some(removed)
+    }
+
+    /// As `remove`, but the room stays the caller's.
+    fn unlink(&self, pos: Pos, s: &Snapshot<K, V, E>) -> Option<Arc<Snapshot<K, V, E>>> {
+        let bucket = &self.buckets[pos.bucket];
+        let removed = bucket.cell(pos.slot).replace_if(s, None).ok()??;
+        bucket.free(pos.slot);
+        self.unpass(removed.hash, pos.bucket);
+        Some(removed)
+    }
+
+    /// Takes back what an entry of this hash noted on its way from home to `bucket`.
+    fn unpass(&self, hash: u32, bucket: usize) {
+        let mut at = self.home(hash);
+        while at != bucket {
+            self.buckets[at].unpass();
+            at = self.nth(at, 1);
+        }
+    }
+
+    pub(crate) fn buckets(&self) -> usize {
+        self.buckets.len()
+    }
+
+    /// The servable values whose home is this bucket, each key once.
+    pub(crate) fn group(&self, home: usize, now: Tick) -> Vec<Arc<Snapshot<K, V, E>>>
+    where
+        K: Eq,
+    {
+        let mut group: Vec<Arc<Snapshot<K, V, E>>> = Vec::new();
+        for distance in 0..self.span() {
+            let bucket = &self.buckets[self.nth(home, distance)];
+            for held in bucket.taken().filter_map(|slot| bucket.load(slot)) {
+                let new = self.home(held.hash) == home
+                    && held.servable(&self.late, now)
+                    && !group.iter().any(|s| s.key == held.key);
+                if new {
+                    group.push(Arc::clone(held.arc()));
+                }
+            }
+            if !bucket.passed() {
+                break;
+            }
+        }
+        group
+    }
+
+    /// Takes everything out, as `delete` would, key by key.
+    pub(crate) fn clear(&self) {
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            for slot in bucket.taken() {
+                let pos = Pos { bucket: at, slot };
+                while let Some(held) = self.load(pos) {
+                    // A tentative placeholder has not entered yet: it comes after this.
+                    let stands = matches!(held.word.standing(), Committed | Closed);
+                    if !stands || self.detach(pos, &held) {
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether no slot, tag or passed count is left; for models at rest.
+    #[cfg(lastcache_loom)]
+    pub(crate) fn is_clean(&self) -> bool {
+        self.buckets.iter().all(Bucket::is_clean)
+    }
+
+    /// Every snapshot that stands in a cell; for models at rest.
+    #[cfg(lastcache_loom)]
+    pub(crate) fn standing(&self) -> Vec<Arc<Snapshot<K, V, E>>> {
+        let slots = |b: &Bucket<_>| (0..SLOTS).filter_map(|slot| b.load(slot)).collect::<Vec<_>>();
+        self.buckets.iter().flat_map(slots).map(|held| Arc::clone(held.arc())).collect()
+    }
+}

@@ -1,0 +1,123 @@
+//! The cache's own threads: started on first need, at most one per permit, ended when idle.
+//!
+//! A stale reader hands a job over without a lock: it pushes the job, then wakes who is idle, or starts
+//! one more. A thread that has nothing to do puts itself on the idle list, then looks once more; one
+//! that leaves counts itself out, then looks once more. Each of these is a read-modify-write of one
+//! word, so of the two parties the later one sees what the earlier one did: no job is left behind.
+
+use std::time::Duration;
+
+use crate::fifo::{Fifo, Pile};
+use crate::refresh::Job;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::thread::{self, Thread};
+use crate::time::Patience;
+
+/// How long a thread waits for more before it ends.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// The cache's own threads.
+pub(crate) struct Threads {
+    most: usize,
+    live: AtomicUsize,
+    jobs: Fifo<Job>,
+    idle: Pile<Thread>,
+}
+
+impl Threads {
+    pub(crate) fn new(most: usize) -> Self {
+        Threads { most, live: AtomicUsize::new(0), jobs: Fifo::new(), idle: Pile::new() }
+    }
+
+    pub(crate) fn execute(self: &Arc<Self>, job: Job) {
+        if let Err(refused) = self.jobs.push(job) {
+            return drop(refused);
+        }
+        if !self.wake() {
+            self.start();
+        }
+    }
+
+    /// Wakes the idle ones, if any. A read-modify-write of their list: a thread that puts itself on it
+    /// later sees the job that was pushed before.
+    fn wake(&self) -> bool {
+        let mut idle = self.idle.take();
+        let any = !idle.is_empty();
+        while let Some(thread) = idle.pop() {
+            thread.unpark();
+        }
+        any
+    }
+
+    fn enlist(&self) -> bool {
+        let more = |live| (live < self.most).then(|| live + 1);
+        // AcqRel: a thread that leaves sees, after it counted itself out, what was pushed before a
+        // failed attempt here; so its own second look finds the job.
+        let mut live = self.live.fetch_add(0, AcqRel);
+        while let Some(new) = more(live) {
+            match self.live.compare_exchange_weak(live, new, AcqRel, Acquire) {
+                Ok(_) => return true,
+                Err(now) => live = now,
+            }
+        }
+        false
+    }
+
+    fn start(self: &Arc<Self>) {
+        if !self.enlist() {
+            return;
+        }
+        let threads = Arc::clone(self);
+        if !thread::start("lastcache-refresh".to_owned(), move || threads.work()) {
+            // The system has no thread left: give up what nobody will run.
+            self.live.fetch_sub(1, AcqRel);
+            while let Some(job) = self.jobs.pop() {
+                drop(job);
+            }
+        }
+    }
+
+    fn work(&self) {
+        let mut patience = Patience::lasting(IDLE);
+        loop {
+            while let Some(job) = self.jobs.pop() {
+                if !self.jobs.is_empty() {
+                    self.wake();
+                }
+                job.run();
+                patience = Patience::lasting(IDLE);
+            }
+            drop(self.idle.push(thread::current()));
+            let left = patience.left().filter(|_| !self.jobs.is_ended());
+            if let Some(left) = left
+                && self.jobs.is_empty()
+            {
+                thread::park_timeout(left);
+            }
+            self.retract();
+            if left.is_none() {
+                self.live.fetch_sub(1, AcqRel);
+                if self.jobs.is_empty() || !self.enlist() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes this thread off the idle list, so that nobody counts on it.
+    fn retract(&self) {
+        let me = thread::current().id();
+        let mut idle = self.idle.take();
+        while let Some(thread) = idle.pop() {
+            if thread.id() != me {
+                drop(self.idle.push(thread));
+            }
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        self.jobs.end();
+        self.wake();
+    }
+}
