@@ -242,7 +242,7 @@ where
         if flight.is_queued() {
             let key = s.key.clone();
             let load = Load { core: Arc::downgrade(self), place: place(), key, hash: s.hash };
-            return match flight.start() {
+            return match Flight::start(&flight) {
                 Some(lease) => Next::Lead(Claim::new(lease, load)),
                 None => Next::Again,
             };

@@ -118,7 +118,7 @@ impl<K, V, E, S> Queued<K, V, E, S> {
 
     /// Starts it, unless it has been taken over or has ended. With the core, if there still is one.
     pub(crate) fn start(mut self) -> Option<(Claim<K, V, E, S>, Weak<Core<K, V, E, S>>)> {
-        let lease = self.flight.start()?;
+        let lease = Flight::start(&self.flight)?;
         let load = self.load.take()?;
         let core = Weak::clone(&load.core);
         Some((Claim::new(lease, load), core))
@@ -128,7 +128,7 @@ impl<K, V, E, S> Queued<K, V, E, S> {
 impl<K, V, E, S> Drop for Queued<K, V, E, S> {
     fn drop(&mut self) {
         let Some(load) = self.load.take() else { return };
-        let Some(lease) = self.flight.start() else { return };
+        let Some(lease) = Flight::start(&self.flight) else { return };
         drop(lease);
         if let Some(core) = load.core.upgrade() {
             core.table.abandon(&load.place, &self.flight);

@@ -1,8 +1,7 @@
 //! Errors: why a value could not be had, and why a cache could not be built.
 
 use std::fmt::{self, Debug, Display};
-
-use crate::sync::Arc;
+use std::sync::Arc;
 
 /// The default error of a fetch: anything that `?` converts.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

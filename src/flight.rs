@@ -61,13 +61,13 @@ impl<P, F> Flight<P, F> {
     }
 
     /// Queued → running: the one who wins leads. Nobody does when it has ended already.
-    pub(crate) fn start(self: &Arc<Self>) -> Option<Lease<P, F>> {
-        if !self.outcome.is_pending() {
+    pub(crate) fn start(flight: &Arc<Self>) -> Option<Lease<P, F>> {
+        if !flight.outcome.is_pending() {
             return None;
         }
         // AcqRel: of two starters one wins; nothing else is published through the stage.
-        self.stage.compare_exchange(QUEUED, RUNNING, AcqRel, Acquire).ok()?;
-        Some(Lease { flight: Some(Arc::clone(self)) })
+        flight.stage.compare_exchange(QUEUED, RUNNING, AcqRel, Acquire).ok()?;
+        Some(Lease { flight: Some(Arc::clone(flight)) })
     }
 
     pub(crate) fn is_pending(&self) -> bool {

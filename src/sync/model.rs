@@ -1,1 +1,308 @@
+//! loom's names, and stand-ins for what loom has not. Never in a real build.
+//!
+//! | real | here | why it is no stronger |
+//! |---|---|---|
+//! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
+//! | `park_timeout` | `park` | a wait that gives up is not modelled |
+//! | crossbeam-epoch | itself, on loom's atomics | the default collector: one per model run |
+//! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
+//! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
+//! | six slots in a bucket | two | overflow is reached with fewer keys |
+//!
+//! What is not modelled: arc-swap's inside, and that a replaced snapshot may be freed while the model
+//! runs: the list keeps everything that was ever published until its cell is dropped. Values dropped
+//! too early or not at all are for the tests on real memory.
+#![allow(unsafe_code, dead_code)]
 
+pub(crate) use loom::hint::spin_loop;
+
+pub(crate) use counted::{Arc, Weak};
+pub(crate) use published::{Held, Published};
+
+/// Atomics.
+pub(crate) mod atomic {
+    pub(crate) use loom::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+}
+
+/// Threads.
+pub(crate) mod thread {
+    use std::time::Duration;
+
+    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use std::thread::panicking;
+
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
+    }
+
+    pub(crate) fn start(_name: String, run: impl FnOnce() + Send + 'static) -> bool {
+        drop(loom::thread::spawn(run));
+        true
+    }
+}
+
+/// Slots of a bucket.
+pub(crate) const SLOTS: usize = 2;
+
+/// Deferred freeing.
+pub(crate) mod epoch {
+    pub(crate) use crossbeam_epoch::{Guard, pin};
+}
+
+mod counted {
+    use std::cell::UnsafeCell;
+    use std::mem::{self, ManuallyDrop};
+    use std::ops::Deref;
+    use std::ptr::NonNull;
+
+    use loom::alloc::Track;
+    use loom::sync::atomic::{AtomicUsize, Ordering::*, fence};
+
+    /// The value comes first, so that its address is the allocation's.
+    #[repr(C)]
+    struct Inner<T> {
+        value: UnsafeCell<ManuallyDrop<T>>,
+        strong: AtomicUsize,
+        weak: AtomicUsize,
+        /// Read with every use of the value, written when it is dropped.
+        touched: loom::cell::UnsafeCell<()>,
+        /// A value that is never dropped is a leak that loom reports.
+        leak: UnsafeCell<ManuallyDrop<Track<()>>>,
+    }
+
+    pub(crate) struct Arc<T>(NonNull<Inner<T>>);
+    pub(crate) struct Weak<T>(NonNull<Inner<T>>);
+
+    // SAFETY: as std's.
+    unsafe impl<T: Send + Sync> Send for Arc<T> {}
+    // SAFETY: as std's.
+    unsafe impl<T: Send + Sync> Sync for Arc<T> {}
+    // SAFETY: as std's.
+    unsafe impl<T: Send + Sync> Send for Weak<T> {}
+    // SAFETY: as std's.
+    unsafe impl<T: Send + Sync> Sync for Weak<T> {}
+
+    impl<T> Arc<T> {
+        pub(crate) fn new(value: T) -> Self {
+            Arc(NonNull::from(Box::leak(Box::new(Inner {
+                value: UnsafeCell::new(ManuallyDrop::new(value)),
+                strong: AtomicUsize::new(1),
+                weak: AtomicUsize::new(1),
+                touched: loom::cell::UnsafeCell::new(()),
+                leak: UnsafeCell::new(ManuallyDrop::new(Track::new(()))),
+            }))))
+        }
+
+        fn inner(&self) -> &Inner<T> {
+            // SAFETY: a strong count keeps the allocation.
+            unsafe { self.0.as_ref() }
+        }
+
+        pub(crate) fn as_ptr(this: &Self) -> *const T {
+            this.0.as_ptr().cast()
+        }
+
+        pub(crate) fn ptr_eq(this: &Self, other: &Self) -> bool {
+            this.0 == other.0
+        }
+
+        pub(crate) fn downgrade(this: &Self) -> Weak<T> {
+            this.inner().weak.fetch_add(1, Relaxed);
+            Weak(this.0)
+        }
+
+        pub(crate) fn strong_count(this: &Self) -> usize {
+            this.inner().strong.load(Acquire)
+        }
+
+        /// A second handle that is not counted.
+        pub(super) fn uncounted(this: &Self) -> ManuallyDrop<Self> {
+            ManuallyDrop::new(Arc(this.0))
+        }
+
+        /// # Safety
+        ///
+        /// As std's.
+        pub(crate) unsafe fn from_raw(value: *const T) -> Self {
+            // SAFETY: the value is the allocation's first field, and `value` came from one.
+            Arc(unsafe { NonNull::new_unchecked(value.cast_mut().cast()) })
+        }
+    }
+
+    impl<T> Clone for Arc<T> {
+        fn clone(&self) -> Self {
+            self.inner().strong.fetch_add(1, Relaxed);
+            Arc(self.0)
+        }
+    }
+
+    impl<T> Deref for Arc<T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            // SAFETY (of the read): loom reports it if the value's drop is not ordered with it.
+            self.inner().touched.with(|_| ());
+            // SAFETY: a strong count keeps the value.
+            unsafe { &*self.inner().value.get() }
+        }
+    }
+
+    impl<T> Drop for Arc<T> {
+        fn drop(&mut self) {
+            if self.inner().strong.fetch_sub(1, Release) != 1 {
+                return;
+            }
+            fence(Acquire);
+            let rest = Weak(self.0);
+            self.inner().touched.with_mut(|_| ());
+            // SAFETY: the last strong count is gone; nobody reads the value any more.
+            unsafe {
+                ManuallyDrop::drop(&mut *self.inner().leak.get());
+                ManuallyDrop::drop(&mut *self.inner().value.get());
+            }
+            drop(rest);
+        }
+    }
+
+    impl<T> Weak<T> {
+        fn inner(&self) -> &Inner<T> {
+            // SAFETY: a weak count keeps the allocation.
+            unsafe { self.0.as_ref() }
+        }
+
+        pub(crate) fn as_ptr(&self) -> *const T {
+            self.0.as_ptr().cast()
+        }
+
+        pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
+            let strong = &self.inner().strong;
+            let mut count = strong.load(Relaxed);
+            while count != 0 {
+                match strong.compare_exchange(count, count + 1, Acquire, Relaxed) {
+                    Ok(_) => return Some(Arc(self.0)),
+                    Err(now) => count = now,
+                }
+            }
+            None
+        }
+
+        /// # Safety
+        ///
+        /// As std's.
+        pub(crate) unsafe fn from_raw(value: *const T) -> Self {
+            // SAFETY: as `Arc::from_raw`.
+            Weak(unsafe { NonNull::new_unchecked(value.cast_mut().cast()) })
+        }
+    }
+
+    impl<T> Clone for Weak<T> {
+        fn clone(&self) -> Self {
+            self.inner().weak.fetch_add(1, Relaxed);
+            Weak(self.0)
+        }
+    }
+
+    impl<T> Drop for Weak<T> {
+        fn drop(&mut self) {
+            if self.inner().weak.fetch_sub(1, Release) == 1 {
+                fence(Acquire);
+                // SAFETY: no count of either kind is left.
+                drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+            }
+        }
+    }
+
+    impl<T> Arc<T> {
+        #[allow(clippy::mem_forget, reason = "the count goes with the address")]
+        pub(crate) fn into_raw(this: Self) -> *const T {
+            let value = Arc::as_ptr(&this);
+            mem::forget(this);
+            value
+        }
+    }
+}
+
+mod published {
+    use std::mem::ManuallyDrop;
+    use std::ops::Deref;
+    use std::sync::Mutex;
+
+    use loom::sync::atomic::{AtomicUsize, Ordering::*};
+
+    use super::Arc;
+
+    /// The std mutex is invisible to loom: it orders nothing in the model, and no schedule point lies
+    /// inside it.
+    pub(crate) struct Published<T> {
+        at: AtomicUsize,
+        list: Mutex<Vec<Option<Arc<T>>>>,
+    }
+
+    impl<T> Published<T> {
+        pub(crate) fn empty() -> Self {
+            Published { at: AtomicUsize::new(0), list: Mutex::new(Vec::new()) }
+        }
+
+        pub(crate) fn load(&self) -> Option<Held<T>> {
+            let at = self.at.load(Acquire);
+            let list = self.list.lock().unwrap();
+            let arc = list[at.checked_sub(1)?].as_ref().expect("published once, kept to the end");
+            Some(Held(Arc::uncounted(arc)))
+        }
+
+        pub(crate) fn is(&self, expected: *const T) -> bool {
+            self.load().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
+        }
+
+        pub(crate) fn replace_if(
+            &self,
+            expected: *const T,
+            new: Option<Arc<T>>,
+        ) -> Result<Option<Arc<T>>, ()> {
+            let (old, new_at) = {
+                let mut list = self.list.lock().unwrap();
+                let at = |arc: &Option<Arc<T>>| arc.as_ref().map(Arc::as_ptr) == Some(expected);
+                let old = if expected.is_null() {
+                    0
+                } else {
+                    list.iter().rposition(at).expect("expected was published here") + 1
+                };
+                let new_at = if new.is_some() { list.len() + 1 } else { 0 };
+                if new.is_some() {
+                    list.push(new);
+                }
+                (old, new_at)
+            };
+            match self.at.compare_exchange(old, new_at, AcqRel, Acquire) {
+                Ok(_) => {
+                    let kept = old.checked_sub(1).map(|old| {
+                        let list = self.list.lock().unwrap();
+                        Arc::uncounted(list[old].as_ref().expect("kept to the end"))
+                    });
+                    Ok(kept.map(|arc| Arc::clone(&arc)))
+                }
+                Err(_) => {
+                    let refused =
+                        new_at.checked_sub(1).and_then(|at| self.list.lock().unwrap()[at].take());
+                    drop(refused);
+                    Err(())
+                }
+            }
+        }
+    }
+
+    /// Not counted: the list keeps it.
+    pub(crate) struct Held<T>(ManuallyDrop<Arc<T>>);
+
+    impl<T> Held<T> {
+        pub(crate) fn arc(&self) -> &Arc<T> {
+            &self.0
+        }
+    }
+
+    impl<T> Deref for Held<T> {
+        type Target = T;
+        fn deref(&self) -> &T {
+            &self.0
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! The real concurrent core, file by file, on loom's atomics; and the models that check it.
+#![allow(dead_code, unused_imports, missing_docs)]
+
+#[path = "../../src/error.rs"]
+mod error;
+#[path = "../../src/fifo.rs"]
+mod fifo;
+#[path = "../../src/flight.rs"]
+mod flight;
+#[path = "../../src/policy.rs"]
+mod policy;
+#[path = "../../src/queue.rs"]
+mod queue;
+#[path = "../../src/snapshot.rs"]
+mod snapshot;
+#[path = "../../src/state.rs"]
+mod state;
+#[path = "../../src/sync/mod.rs"]
+mod sync;
+#[path = "../../src/table/mod.rs"]
+mod table;
+#[path = "../../src/time.rs"]
+mod time;
+#[path = "../../src/waiters.rs"]
+mod waiters;
+#[path = "../../src/word.rs"]
+mod word;
