@@ -91,13 +91,20 @@ pub(crate) trait Task: Send {
 pub struct Job {
     /// Dropped before the permit is.
     task: Option<Box<dyn Task>>,
-    _permit: Permit,
+    permit: Permit,
 }
 
 impl Job {
-    /// Runs the refresh to its end on this thread. Never panics for the fetch's sake.
+    /// Runs the refresh to its end on this thread; gives it up if the cache has been closed since.
+    /// Never panics for the fetch's sake.
     pub fn run(mut self) {
-        if let Some(task) = self.task.take() {
+        self.start();
+    }
+
+    fn start(&mut self) {
+        if let Some(task) = self.task.take()
+            && !self.permit.0.is_closed()
+        {
             task.run();
         }
     }
@@ -112,9 +119,7 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        if let Some(task) = self.task.take() {
-            task.run();
-        }
+        self.start();
         Poll::Ready(())
     }
 }
@@ -158,7 +163,7 @@ impl Admitted {
         match self.admission.take() {
             Some(Admission::Permit) => {
                 let permit = Permit(Arc::clone(&refresher));
-                refresher.dispatch(Some(Job { task: Some(task), _permit: permit }));
+                refresher.dispatch(Some(Job { task: Some(task), permit }));
             }
             Some(Admission::Room) => {
                 if let Err(refused) = refresher.queue.push(task) {
@@ -234,7 +239,7 @@ impl Refresher {
         }
         let next = || {
             let task = self.queue.next()?;
-            Some(Job { task: Some(task), _permit: Permit(Arc::clone(self)) })
+            Some(Job { task: Some(task), permit: Permit(Arc::clone(self)) })
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
         let inside = nest::enter(&**self);

@@ -25,3 +25,6 @@ mod time;
 mod waiters;
 #[path = "../../src/word.rs"]
 mod word;
+
+#[cfg(test)]
+mod models;

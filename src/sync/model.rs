@@ -21,7 +21,7 @@ pub(crate) use published::{Held, Published};
 
 /// Atomics.
 pub(crate) mod atomic {
-    pub(crate) use loom::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
 /// Threads.
@@ -241,6 +241,8 @@ mod published {
         pub(crate) fn empty() -> Self {
             Published { at: AtomicUsize::new(0), list: Mutex::new(Vec::new()) }
         }
+
+        pub(crate) fn discard(self) {}
 
         pub(crate) fn load(&self) -> Option<Held<T>> {
             let at = self.at.load(Acquire);

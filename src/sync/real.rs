@@ -5,7 +5,7 @@ pub(crate) use std::sync::{Arc, Weak};
 
 /// Atomics.
 pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicU16, AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 }
 
 /// Threads: parking, and the few that the cache starts itself.
@@ -57,6 +57,14 @@ mod published {
     impl<T> Published<T> {
         pub(crate) fn empty() -> Self {
             Published(ArcSwapOption::empty())
+        }
+
+        /// Drops what is published. An empty cell is forgotten: it owns nothing, and dropping it
+        /// would walk every thread that ever loaded, once per slot of the table.
+        pub(crate) fn discard(self) {
+            if self.0.load().is_none() {
+                std::mem::forget(self);
+            }
         }
 
         /// What is published now. Wait-free, and never runs a destructor of another value.

@@ -101,7 +101,9 @@ impl<T> Bucket<T> {
         let mut tags = self.tags.load(Acquire);
         loop {
             let slot = Slots::exactly_free(tags).next()?;
-            let new = tags | hashed.tag() << (8 * slot) | uses << (USES_AT + 2 * slot);
+            // The use bits may have been set by one who came late to the slot's last tenant.
+            let free = tags & !(MOST_USES << (USES_AT + 2 * slot));
+            let new = free | hashed.tag() << (8 * slot) | uses << (USES_AT + 2 * slot);
             // AcqRel: pairs with `free`, so the cell is seen empty.
             match self.tags.compare_exchange_weak(tags, new, AcqRel, Acquire) {
                 Ok(_) => return Some(slot),
@@ -116,18 +118,13 @@ impl<T> Bucket<T> {
         self.tags.fetch_and(!(0xff << (8 * slot) | 3 << (USES_AT + 2 * slot)), AcqRel);
     }
 
-    /// Notes a use. Relaxed, and one attempt: a lost note is one use not counted. A slot whose use
-    /// bits are all set is only read.
+    /// Notes a use, by setting both bits. A slot that has them is only read, so a hot key writes
+    /// nothing. Relaxed: advice to the hand.
     #[inline]
     pub(crate) fn touch(&self, slot: usize) {
-        let tags = self.tags.load(Relaxed);
-        if uses(tags, slot) < MOST_USES {
-            let _ = self.tags.compare_exchange_weak(
-                tags,
-                tags + (1 << (USES_AT + 2 * slot)),
-                Relaxed,
-                Relaxed,
-            );
+        let both = MOST_USES << (USES_AT + 2 * slot);
+        if self.tags.load(Relaxed) & both != both {
+            self.tags.fetch_or(both, Relaxed);
         }
     }
 
@@ -136,7 +133,7 @@ impl<T> Bucket<T> {
         let tags = self.tags.load(Relaxed);
         let had = uses(tags, slot);
         if had > 0 {
-            // Relaxed, and one attempt: as `touch`.
+            // Relaxed, and one attempt: a lost one is a use that lasts a sweep longer.
             let _ = self.tags.compare_exchange(
                 tags,
                 tags - (1 << (USES_AT + 2 * slot)),
@@ -171,10 +168,15 @@ impl<T> Bucket<T> {
         self.control.fetch_add(BUMP, AcqRel);
     }
 
+    /// Drops what is published.
+    pub(crate) fn discard(self) {
+        self.cells.into_iter().for_each(Published::discard);
+    }
+
     /// Whether nothing is reserved here and nothing passed.
     #[cfg(lastcache_loom)]
     pub(crate) fn is_clean(&self) -> bool {
-        self.tags.load(Acquire) == 0 && !self.passed()
+        self.taken().next().is_none() && !self.passed()
     }
 }
 

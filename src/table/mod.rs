@@ -225,3 +225,12 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets.iter().flat_map(slots).map(|held| Arc::clone(held.arc())).collect()
     }
 }
+
+impl<K, V, E> Drop for Table<K, V, E> {
+    fn drop(&mut self) {
+        // Cell by cell: see `Published::discard` for what an empty one would cost.
+        for bucket in std::mem::take(&mut self.buckets) {
+            bucket.discard();
+        }
+    }
+}
