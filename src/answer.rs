@@ -35,8 +35,11 @@ where
     {
         match outcome {
             Published(s) => {
-                let hold = Hold::Shared(s);
-                Some(Ok(Served::new(hold, self.clock.now(), Why::Fresh, Some(flight))))
+                // Published for this caller, yet no longer fresh if its time to live was nothing, or
+                // this joiner slow.
+                let now = self.clock.now();
+                let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
+                Some(Ok(Served::new(Hold::Shared(s), now, why, Some(flight))))
             }
             Failed(why) => {
                 let Failure { error, masked, .. } = &*why;
@@ -84,7 +87,8 @@ where
                 self.counters.add(Count::Loads);
                 let now = draft.published;
                 let s = Snapshot::new(hashed.upper(), key, draft);
-                Ok(Served::new(Hold::Shared(s), now, Why::Fresh, None))
+                let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
+                Ok(Served::new(Hold::Shared(s), now, why, None))
             }
             Ok(Err(error)) => {
                 self.counters.add(Count::Failures);

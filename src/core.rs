@@ -105,12 +105,10 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let (pos, held) = self.table.find(hashed, key)?;
+        // The clock first: its loads overlap with those of the bucket, and not with what comes after
+        // the first read-modify-write.
         let now = self.clock.now();
-        if !held.is_fresh(now) {
-            return None;
-        }
-        self.table.touch(pos);
+        let held = self.table.hit(hashed, key, now)?;
         self.counters.add(Count::Hits);
         Some((held, now))
     }
@@ -138,12 +136,19 @@ where
             let Some((pos, held)) = found else {
                 let entry = self.table.entry(hashed, key, || key.to_owned(), now);
                 let Some((pos, s)) = entry else { return Step::Uncached };
+                if s.has_value() {
+                    // Published since the search above: it may be fresh.
+                    continue;
+                }
                 let place = || Place::of(pos, &s);
                 match self.approach(place, &s, ask, now) {
                     Next::Lead(claim) => return Step::Lead(claim),
                     Next::Join(ticket) => return Step::Join(ticket),
                     Next::Reentrant => return Step::Reentrant,
-                    Next::Again | Next::Stale(_) | Next::BackOff(..) => continue,
+                    Next::Again => continue,
+                    Next::Stale(_) | Next::BackOff(..) => {
+                        unreachable!("nothing is served from a placeholder")
+                    }
                 }
             };
             if held.is_fresh(now) {

@@ -132,13 +132,10 @@ impl BackOff {
 
     /// The back-off after this many failures in a row.
     pub(crate) fn after(self, failures: u32) -> Duration {
-        let doublings = failures.saturating_sub(1).min(127);
-        match u32::try_from(1u128 << doublings) {
-            Ok(factor) => self.first.saturating_mul(factor).min(self.cap),
-            // 2^32 times anything but nothing is beyond any cap that matters, and the cap bounds it.
-            Err(_) if self.first.is_zero() => Duration::ZERO,
-            Err(_) => self.first.saturating_mul(u32::MAX).saturating_mul(u32::MAX).min(self.cap),
-        }
+        let factor = 1u128 << failures.saturating_sub(1).min(127);
+        let nanos = self.first.as_nanos().saturating_mul(factor).min(self.cap.as_nanos());
+        // No longer than the cap, whose seconds fit.
+        Duration::new((nanos / 1_000_000_000) as u64, (nanos % 1_000_000_000) as u32)
     }
 }
 

@@ -79,17 +79,20 @@ counters! {
     uncached => Uncached,
 }
 
+/// Cells that one live thread owns each.
 const OWNED: usize = 64;
+/// The cell that all other threads share.
+const SHARED: usize = OWNED;
 
 type Row = [AtomicU64; COUNTS];
 
 /// The counters of one cache.
-pub(crate) struct Counters(Box<[CachePadded<Row>]>);
+pub(crate) struct Counters(Box<[CachePadded<Row>; OWNED + 1]>);
 
 impl Counters {
     pub(crate) fn new() -> Self {
         let row = || CachePadded::new(std::array::from_fn(|_| AtomicU64::new(0)));
-        Counters((0..=OWNED).map(|_| row()).collect())
+        Counters(Box::new(std::array::from_fn(|_| row())))
     }
 
     #[inline]
@@ -99,13 +102,25 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add_many(&self, count: Count, n: u64) {
-        let mine = lease::mine();
-        let cell = &self.0[mine][count as usize];
-        // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
+        let mine = lease::known();
         if mine < OWNED {
+            // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
+            let cell = &self.0[mine][count as usize];
             cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
         } else {
-            cell.fetch_add(n, Relaxed);
+            self.add_first_or_shared(count, n);
+        }
+    }
+
+    /// A thread's first count, and all of a thread that owns no cell.
+    #[cold]
+    fn add_first_or_shared(&self, count: Count, n: u64) {
+        let mine = lease::settled();
+        if mine < OWNED {
+            self.add_many(count, n);
+        } else {
+            // Relaxed: as above.
+            self.0[SHARED][count as usize].fetch_add(n, Relaxed);
         }
     }
 
@@ -142,13 +157,18 @@ mod lease {
         }
     }
 
+    /// The thread's cell, or none of the owned ones if it has none yet.
     #[inline]
-    pub(super) fn mine() -> usize {
+    pub(super) fn known() -> usize {
+        MINE.get()
+    }
+
+    /// The thread's cell, chosen now if need be.
+    pub(super) fn settled() -> usize {
         let mine = MINE.get();
         if mine == UNKNOWN { choose() } else { mine }
     }
 
-    #[cold]
     fn choose() -> usize {
         // Only a thread that will run the destructor may own a cell.
         let returns = RETURN.try_with(|_| ()).is_ok();

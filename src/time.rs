@@ -63,6 +63,7 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 enum Source {
     Precise(Instant),
+    /// Holds the origin, less the one that a tick is more than its nanoseconds.
     #[cfg(target_os = "linux")]
     Coarse(u64),
     Manual(Arc<AtomicU64>),
@@ -79,7 +80,7 @@ impl Clock {
     /// Where the system has none (anything but Linux) this is [`precise`](Clock::precise).
     pub fn coarse() -> Clock {
         #[cfg(target_os = "linux")]
-        return Clock(Source::Coarse(coarse_nanos()));
+        return Clock(Source::Coarse(coarse_nanos().wrapping_sub(1)));
         #[cfg(not(target_os = "linux"))]
         Clock::precise()
     }
@@ -95,7 +96,13 @@ impl Clock {
     pub(crate) fn now(&self) -> Tick {
         match &self.0 {
             #[cfg(target_os = "linux")]
-            Source::Coarse(origin) => Tick::from_nanos(coarse_nanos().saturating_sub(*origin)),
+            Source::Coarse(origin) => {
+                // The kernel's clock does not step back: what is zero here is out of its range.
+                Tick(
+                    NonZeroU64::new(coarse_nanos().wrapping_sub(*origin))
+                        .unwrap_or(NonZeroU64::MIN),
+                )
+            }
             Source::Precise(origin) => Tick::from_nanos(saturating_nanos(origin.elapsed())),
             // Relaxed: the clock is a number; nothing is published through it.
             Source::Manual(nanos) => Tick::from_nanos(nanos.load(Ordering::Relaxed)),

@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
 //! | `park_timeout` | `park` | a wait that gives up is not modelled |
-//! | crossbeam-epoch | itself, on loom's atomics | the default collector: one per model run |
+//! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
 //! | six slots in a bucket | two | overflow is reached with fewer keys |
@@ -44,13 +44,121 @@ pub(crate) mod thread {
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;
 
-/// Deferred freeing.
+/// Begins an execution: forgets what the one before it left.
+pub(crate) fn begin() {
+    #[cfg(not(feature = "crossbeam"))]
+    epoch::begin();
+    counted::begin();
+}
+
+/// Deferred freeing, at the first moment that the epoch's promise allows: when the last of those who
+/// were pinned then, or pinned while it waited, unpins. Whoever pins later sees what the deferring
+/// thread did before, which is what the real one's fences are for; nothing else is ordered.
+#[cfg(not(feature = "crossbeam"))]
+pub(crate) mod epoch {
+    use std::cell::RefCell;
+    use std::mem;
+    use std::sync::Arc;
+
+    use loom::sync::atomic::{AtomicUsize, Ordering::*};
+
+    /// More deferrals than these share seals, which orders more than need be.
+    const SEALS: usize = 8;
+
+    /// All threads of an execution are one thread of the system.
+    #[derive(Default)]
+    struct Pins {
+        next: usize,
+        pinned: Vec<usize>,
+        waiting: Vec<Deferred>,
+        deferred: usize,
+        /// The seals of what has been run.
+        run: Vec<usize>,
+        seals: Option<Arc<[AtomicUsize; SEALS]>>,
+    }
+
+    struct Deferred {
+        blockers: Vec<usize>,
+        seal: usize,
+        run: Box<dyn FnOnce()>,
+    }
+
+    thread_local! {
+        static PINS: RefCell<Pins> = RefCell::default();
+    }
+
+    pub(super) fn begin() {
+        let seals = Arc::new(std::array::from_fn(|_| AtomicUsize::new(0)));
+        // What a failed execution left behind is of another model.
+        mem::forget(PINS.replace(Pins { seals: Some(seals), ..Pins::default() }));
+    }
+
+    fn seals() -> Arc<[AtomicUsize; SEALS]> {
+        PINS.with_borrow(|pins| pins.seals.clone().expect("the execution was begun"))
+    }
+
+    pub(crate) struct Guard(usize);
+
+    pub(crate) fn pin() -> Guard {
+        let (id, run) = PINS.with_borrow_mut(|pins| {
+            pins.next += 1;
+            pins.pinned.push(pins.next);
+            pins.waiting.iter_mut().for_each(|item| item.blockers.push(pins.next));
+            (pins.next, pins.run.clone())
+        });
+        for seal in run {
+            seals()[seal].fetch_add(0, Acquire);
+        }
+        Guard(id)
+    }
+
+    impl Guard {
+        /// # Safety
+        ///
+        /// As crossbeam-epoch's.
+        pub(crate) unsafe fn defer_unchecked<F: FnOnce() -> R, R>(&self, f: F) {
+            let run: Box<dyn FnOnce() + '_> = Box::new(move || drop(f()));
+            // SAFETY: the caller's promise.
+            let run: Box<dyn FnOnce()> = unsafe { mem::transmute(run) };
+            let seal = PINS.with_borrow_mut(|pins| {
+                pins.deferred += 1;
+                pins.deferred % SEALS
+            });
+            seals()[seal].fetch_add(1, Release);
+            PINS.with_borrow_mut(|pins| {
+                let blockers = pins.pinned.clone();
+                pins.waiting.push(Deferred { blockers, seal, run });
+            });
+        }
+    }
+
+    impl Drop for Guard {
+        fn drop(&mut self) {
+            let ready: Vec<_> = PINS.with_borrow_mut(|pins| {
+                pins.pinned.retain(|id| *id != self.0);
+                pins.waiting.iter_mut().for_each(|item| item.blockers.retain(|id| *id != self.0));
+                let ready = pins.waiting.extract_if(.., |item| item.blockers.is_empty());
+                let ready: Vec<_> = ready.collect();
+                for item in &ready {
+                    if !pins.run.contains(&item.seal) {
+                        pins.run.push(item.seal);
+                    }
+                }
+                ready
+            });
+            ready.into_iter().for_each(|item| (item.run)());
+        }
+    }
+}
+
+/// Deferred freeing by crossbeam-epoch itself: every pin is some thirty steps.
+#[cfg(feature = "crossbeam")]
 pub(crate) mod epoch {
     pub(crate) use crossbeam_epoch::{Guard, pin};
 }
 
 mod counted {
-    use std::cell::UnsafeCell;
+    use std::cell::{Cell, RefCell, UnsafeCell};
     use std::mem::{self, ManuallyDrop};
     use std::ops::Deref;
     use std::ptr::NonNull;
@@ -68,6 +176,47 @@ mod counted {
         touched: loom::cell::UnsafeCell<()>,
         /// A value that is never dropped is a leak that loom reports.
         leak: UnsafeCell<ManuallyDrop<Track<()>>>,
+        /// Whether its memory was given back.
+        freed: Cell<bool>,
+    }
+
+    /// Memory that was given back is kept to the end of the execution, so that a use of it is a failed
+    /// assertion and not undefined behaviour.
+    struct Grave {
+        inner: *mut (),
+        free: unsafe fn(*mut ()),
+    }
+
+    thread_local! {
+        static GRAVES: RefCell<Vec<Grave>> = const { RefCell::new(Vec::new()) };
+    }
+
+    pub(super) fn begin() {
+        for Grave { inner, free } in GRAVES.take() {
+            // SAFETY: of an execution that is over.
+            unsafe { free(inner) };
+        }
+    }
+
+    impl<T> Inner<T> {
+        /// # Safety
+        ///
+        /// No count of either kind is left.
+        unsafe fn bury(this: NonNull<Self>) {
+            unsafe fn free<T>(inner: *mut ()) {
+                // SAFETY: it came from a box, and is freed once.
+                drop(unsafe { Box::from_raw(inner.cast::<Inner<T>>()) });
+            }
+            // SAFETY: it is freed in `begin`.
+            unsafe { this.as_ref() }.freed.set(true);
+            let grave = Grave { inner: this.as_ptr().cast(), free: free::<T> };
+            GRAVES.with_borrow_mut(|graves| graves.push(grave));
+        }
+
+        fn alive(&self) -> &Self {
+            assert!(!self.freed.get(), "memory is used after it was given back");
+            self
+        }
     }
 
     pub(crate) struct Arc<T>(NonNull<Inner<T>>);
@@ -90,12 +239,13 @@ mod counted {
                 weak: AtomicUsize::new(1),
                 touched: loom::cell::UnsafeCell::new(()),
                 leak: UnsafeCell::new(ManuallyDrop::new(Track::new(()))),
+                freed: Cell::new(false),
             }))))
         }
 
         fn inner(&self) -> &Inner<T> {
             // SAFETY: a strong count keeps the allocation.
-            unsafe { self.0.as_ref() }
+            unsafe { self.0.as_ref() }.alive()
         }
 
         pub(crate) fn as_ptr(this: &Self) -> *const T {
@@ -166,7 +316,7 @@ mod counted {
     impl<T> Weak<T> {
         fn inner(&self) -> &Inner<T> {
             // SAFETY: a weak count keeps the allocation.
-            unsafe { self.0.as_ref() }
+            unsafe { self.0.as_ref() }.alive()
         }
 
         pub(crate) fn as_ptr(&self) -> *const T {
@@ -206,7 +356,7 @@ mod counted {
             if self.inner().weak.fetch_sub(1, Release) == 1 {
                 fence(Acquire);
                 // SAFETY: no count of either kind is left.
-                drop(unsafe { Box::from_raw(self.0.as_ptr()) });
+                unsafe { Inner::bury(self.0) };
             }
         }
     }

@@ -124,8 +124,13 @@ impl<T> Bucket<T> {
     pub(crate) fn touch(&self, slot: usize) {
         let both = MOST_USES << (USES_AT + 2 * slot);
         if self.tags.load(Relaxed) & both != both {
-            self.tags.fetch_or(both, Relaxed);
+            self.note(both);
         }
+    }
+
+    #[cold]
+    fn note(&self, both: u64) {
+        self.tags.fetch_or(both, Relaxed);
     }
 
     /// Takes one use off; how many there were.
@@ -192,7 +197,7 @@ impl Slots {
     /// Bytes equal to `byte`; a byte above a match may be a false one (a borrow reached it).
     #[inline]
     fn with_byte(tags: u64, byte: u64) -> Slots {
-        let differs = tags ^ (LOW * byte);
+        let differs = tags ^ LOW.wrapping_mul(byte);
         Slots(differs.wrapping_sub(LOW) & !differs & HIGH)
     }
 

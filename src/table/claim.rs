@@ -116,14 +116,18 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// Ends a load without a value; `remove` takes the stale one away too. What everybody gets.
+    ///
+    /// What was deleted or cleared meanwhile covers no error, and neither does what came after it.
     pub(crate) fn fail(
         &self,
         place: &Place<K, V, E>,
         lease: Lease<K, V, E>,
-        failure: Failure<E>,
+        mut failure: Failure<E>,
         remove: bool,
     ) -> Outcome<K, V, E> {
         let flight = Arc::clone(lease.flight());
+        let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
+        failure.masked &= cell.is(place.expected.as_ptr());
         let removed = if remove {
             place.expected.upgrade().and_then(|s| self.remove(place.pos, &s))
         } else {

@@ -122,8 +122,61 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets[pos.bucket].load(pos.slot)
     }
 
-    /// The published value of a key. What a hit does: no pin, no write, no word.
+    /// The fresh value of a key: the whole of a hit. No pin, no word read, no write once the slot's use
+    /// bits are set. What stands in its home bucket, as nearly all do, is found without a call.
     #[inline]
+    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Hold<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let bucket = &self.buckets[self.home(hashed.upper())];
+        let hit = Self::hit_in(bucket, hashed, key, now);
+        if hit.is_none() && bucket.passed() { self.hit_beyond(hashed, key, now) } else { hit }
+    }
+
+    #[inline(never)]
+    fn hit_beyond<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Hold<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let home = self.home(hashed.upper());
+        for distance in 1..self.span() {
+            let bucket = &self.buckets[self.nth(home, distance)];
+            let hit = Self::hit_in(bucket, hashed, key, now);
+            if hit.is_some() || !bucket.passed() {
+                return hit;
+            }
+        }
+        None
+    }
+
+    #[inline(always)]
+    fn hit_in<Q>(
+        bucket: &Bucket<Snapshot<K, V, E>>,
+        hashed: Hashed,
+        key: &Q,
+        now: Tick,
+    ) -> Option<Hold<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        for slot in bucket.matching(hashed) {
+            // Never fresh: a placeholder.
+            if let Some(held) = bucket.load(slot)
+                && held.is_fresh(now)
+                && held.key.borrow() == key
+            {
+                bucket.touch(slot);
+                return Some(held);
+            }
+        }
+        None
+    }
+
+    /// The published value of a key, wherever in its group.
     pub(crate) fn find<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Pos, Hold<K, V, E>)>
     where
         K: Borrow<Q>,
