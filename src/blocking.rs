@@ -94,10 +94,10 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
-        match self.core.hit(hashed, key) {
-            Some((held, _)) => Ok(read(held.value())),
-            None => self.core.load(hashed, key, fetch).map(|served| read(&served)),
+        if let Some(s) = self.core.hit(hashed, key).0.get() {
+            return Ok(read(s.value()));
         }
+        self.core.load(hashed, key, fetch).map(|served| read(&served))
     }
 
     /// As [`get`](Cache::get), and says how old the value is, whether stale, and why; it is served by
@@ -130,8 +130,9 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
-        match self.core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(held, now)),
+        let (loaded, now) = self.core.hit(hashed, key);
+        match loaded.held() {
+            Some(held) => Ok(Served::hit(held, now)),
             None => self.core.load(hashed, key, fetch),
         }
     }
@@ -169,8 +170,9 @@ where
         F: FnOnce(&K) -> Result<V, E> + Send + 'static,
     {
         let hashed = self.core.hash(key);
-        match self.core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(held, now)),
+        let (loaded, now) = self.core.hit(hashed, key);
+        match loaded.held() {
+            Some(held) => Ok(Served::hit(held, now)),
             None => self.core.revalidate(hashed, key, fetch),
         }
     }

@@ -15,7 +15,7 @@ use crate::refresh::{Admitted, Refresher};
 use crate::snapshot::{Draft, Failure, Flight, Hold, Lease, Snapshot, Ticket};
 use crate::state::Phase;
 use crate::stats::{Count, Counters};
-use crate::sync::Arc;
+use crate::sync::{Arc, Loaded};
 use crate::table::{Fate, Hashed, Place, Table, Tally};
 use crate::time::{Clock, Tick};
 use crate::word::Outcome::{Failed, Published};
@@ -98,9 +98,9 @@ where
         Hashed::of(&self.hasher, key)
     }
 
-    /// The fresh value of a key: the whole of a hit.
+    /// The fresh value of a key, where it is found at once: the whole of a hit.
     #[inline]
-    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
+    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> (Loaded<Snapshot<K, V, E>>, Tick)
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -108,9 +108,11 @@ where
         // The clock first: its loads overlap with those of the bucket, and not with what comes after
         // the first read-modify-write.
         let now = self.clock.now();
-        let held = self.table.hit(hashed, key, now)?;
-        self.counters.add(Count::Hits);
-        Some((held, now))
+        let loaded = self.table.hit(hashed, key, now);
+        if loaded.get().is_some() {
+            self.counters.add(Count::Hits);
+        }
+        (loaded, now)
     }
 
     /// The value of a key if some window still covers it.

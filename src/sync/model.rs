@@ -17,7 +17,7 @@
 pub(crate) use loom::hint::spin_loop;
 
 pub(crate) use counted::{Arc, Weak};
-pub(crate) use published::{Held, Published};
+pub(crate) use published::{Held, Loaded, Published};
 
 /// Atomics.
 pub(crate) mod atomic {
@@ -394,15 +394,17 @@ mod published {
 
         pub(crate) fn discard(self) {}
 
-        pub(crate) fn load(&self) -> Option<Held<T>> {
+        pub(crate) fn load(&self) -> Loaded<T> {
             let at = self.at.load(Acquire);
             let list = self.list.lock().unwrap();
-            let arc = list[at.checked_sub(1)?].as_ref().expect("published once, kept to the end");
-            Some(Held(Arc::uncounted(arc)))
+            Loaded(at.checked_sub(1).map(|at| {
+                let arc = list[at].as_ref().expect("published once, kept to the end");
+                Held(Arc::uncounted(arc))
+            }))
         }
 
         pub(crate) fn is(&self, expected: *const T) -> bool {
-            self.load().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
+            self.load().held().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
         }
 
         pub(crate) fn replace_if(
@@ -439,6 +441,22 @@ mod published {
                     Err(())
                 }
             }
+        }
+    }
+
+    pub(crate) struct Loaded<T>(Option<Held<T>>);
+
+    impl<T> Loaded<T> {
+        pub(crate) fn nothing() -> Self {
+            Loaded(None)
+        }
+
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.as_deref()
+        }
+
+        pub(crate) fn held(self) -> Option<Held<T>> {
+            self.0
         }
     }
 

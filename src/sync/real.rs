@@ -42,7 +42,7 @@ pub(crate) mod epoch {
     }
 }
 
-pub(crate) use published::{Held, Published};
+pub(crate) use published::{Held, Loaded, Published};
 
 mod published {
     use std::ops::Deref;
@@ -69,9 +69,8 @@ mod published {
 
         /// What is published now. Wait-free, and never runs a destructor of another value.
         #[inline]
-        pub(crate) fn load(&self) -> Option<Held<T>> {
-            let guard = self.0.load();
-            guard.is_some().then_some(Held(guard))
+        pub(crate) fn load(&self) -> Loaded<T> {
+            Loaded(self.0.load())
         }
 
         /// Whether `expected` is what is published now.
@@ -95,6 +94,27 @@ mod published {
             } else {
                 Err(())
             }
+        }
+    }
+
+    /// What a load found. As large as a hold, so that on the hit path it stays in registers.
+    pub(crate) struct Loaded<T>(Guard<Option<Arc<T>>>);
+
+    impl<T> Loaded<T> {
+        pub(crate) fn nothing() -> Self {
+            Loaded(Guard::from_inner(None))
+        }
+
+        /// What was found.
+        #[inline]
+        pub(crate) fn get(&self) -> Option<&T> {
+            self.0.as_deref()
+        }
+
+        /// A hold on it.
+        #[inline]
+        pub(crate) fn held(self) -> Option<Held<T>> {
+            if self.0.is_some() { Some(Held(self.0)) } else { None }
         }
     }
 

@@ -15,7 +15,7 @@
 use std::hash::BuildHasher;
 
 use crate::sync::atomic::{AtomicU64, Ordering::*};
-use crate::sync::{Held, Published, SLOTS};
+use crate::sync::{Loaded, Published, SLOTS};
 
 const LOW: u64 = 0x0101_0101_0101_0101 >> (64 - 8 * SLOTS);
 const HIGH: u64 = LOW << 7;
@@ -33,6 +33,7 @@ pub(crate) struct Hashed(u64);
 impl Hashed {
     #[inline]
     pub(crate) fn of<Q: std::hash::Hash + ?Sized>(hasher: &impl BuildHasher, key: &Q) -> Hashed {
+        // Folded multiply: every bit of the user's hash reaches both halves of the product.
         // Folded multiply: every bit of the user's hash reaches both halves of the product.
         let hash = hasher.hash_one(key) ^ 0x2d35_8dcc_aa6c_78a5;
         let wide = u128::from(hash) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
@@ -79,7 +80,7 @@ impl<T> Bucket<T> {
     }
 
     #[inline]
-    pub(crate) fn load(&self, slot: usize) -> Option<Held<T>> {
+    pub(crate) fn load(&self, slot: usize) -> Loaded<T> {
         self.cells[slot].load()
     }
 
@@ -122,15 +123,14 @@ impl<T> Bucket<T> {
     /// nothing. Relaxed: advice to the hand.
     #[inline]
     pub(crate) fn touch(&self, slot: usize) {
-        let both = MOST_USES << (USES_AT + 2 * slot);
-        if self.tags.load(Relaxed) & both != both {
-            self.note(both);
+        if uses(self.tags.load(Relaxed), slot) != MOST_USES {
+            self.note(slot);
         }
     }
 
     #[cold]
-    fn note(&self, both: u64) {
-        self.tags.fetch_or(both, Relaxed);
+    fn note(&self, slot: usize) {
+        self.tags.fetch_or(MOST_USES << (USES_AT + 2 * slot), Relaxed);
     }
 
     /// Takes one use off; how many there were.

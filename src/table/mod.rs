@@ -31,7 +31,7 @@ use clock::{Hand, Room};
 use crate::policy::Late;
 use crate::snapshot::{Hold, Snapshot};
 use crate::state::Standing::{Closed, Committed};
-use crate::sync::{Arc, SLOTS};
+use crate::sync::{Arc, Loaded, SLOTS};
 use crate::time::Tick;
 
 /// How far from its home bucket an entry may stand.
@@ -119,61 +119,30 @@ impl<K, V, E> Table<K, V, E> {
 
     #[inline]
     fn load(&self, pos: Pos) -> Option<Hold<K, V, E>> {
-        self.buckets[pos.bucket].load(pos.slot)
+        self.buckets[pos.bucket].load(pos.slot).held()
     }
 
-    /// The fresh value of a key: the whole of a hit. No pin, no word read, no write once the slot's use
-    /// bits are set. What stands in its home bucket, as nearly all do, is found without a call.
+    /// The fresh value of a key in its home bucket, where nearly all stand: the whole of a hit. No
+    /// pin, no word read, no write once the slot's use bits are set.
     #[inline]
-    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Hold<K, V, E>>
+    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Loaded<Snapshot<K, V, E>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         let bucket = &self.buckets[self.home(hashed.upper())];
-        let hit = Self::hit_in(bucket, hashed, key, now);
-        if hit.is_none() && bucket.passed() { self.hit_beyond(hashed, key, now) } else { hit }
-    }
-
-    #[inline(never)]
-    fn hit_beyond<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Hold<K, V, E>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
-        let home = self.home(hashed.upper());
-        for distance in 1..self.span() {
-            let bucket = &self.buckets[self.nth(home, distance)];
-            let hit = Self::hit_in(bucket, hashed, key, now);
-            if hit.is_some() || !bucket.passed() {
-                return hit;
-            }
-        }
-        None
-    }
-
-    #[inline(always)]
-    fn hit_in<Q>(
-        bucket: &Bucket<Snapshot<K, V, E>>,
-        hashed: Hashed,
-        key: &Q,
-        now: Tick,
-    ) -> Option<Hold<K, V, E>>
-    where
-        K: Borrow<Q>,
-        Q: Eq + ?Sized,
-    {
         for slot in bucket.matching(hashed) {
+            let loaded = bucket.load(slot);
             // Never fresh: a placeholder.
-            if let Some(held) = bucket.load(slot)
-                && held.is_fresh(now)
-                && held.key.borrow() == key
+            if let Some(s) = loaded.get()
+                && s.is_fresh(now)
+                && s.key.borrow() == key
             {
                 bucket.touch(slot);
-                return Some(held);
+                return loaded;
             }
         }
-        None
+        Loaded::nothing()
     }
 
     /// The published value of a key, wherever in its group.
@@ -234,7 +203,7 @@ impl<K, V, E> Table<K, V, E> {
         let mut group: Vec<Arc<Snapshot<K, V, E>>> = Vec::new();
         for distance in 0..self.span() {
             let bucket = &self.buckets[self.nth(home, distance)];
-            for held in bucket.taken().filter_map(|slot| bucket.load(slot)) {
+            for held in bucket.taken().filter_map(|slot| bucket.load(slot).held()) {
                 let new = self.home(held.hash) == home
                     && held.servable(&self.late, now)
                     && !group.iter().any(|s| s.key == held.key);
@@ -274,7 +243,8 @@ impl<K, V, E> Table<K, V, E> {
     /// Every snapshot that stands in a cell; for models at rest.
     #[cfg(lastcache_loom)]
     pub(crate) fn standing(&self) -> Vec<Arc<Snapshot<K, V, E>>> {
-        let slots = |b: &Bucket<_>| (0..SLOTS).filter_map(|slot| b.load(slot)).collect::<Vec<_>>();
+        let slots =
+            |b: &Bucket<_>| (0..SLOTS).filter_map(|slot| b.load(slot).held()).collect::<Vec<_>>();
         self.buckets.iter().flat_map(slots).map(|held| Arc::clone(held.arc())).collect()
     }
 }
