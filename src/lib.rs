@@ -1,4 +1,91 @@
-//! A lock-free concurrent cache.
+//! A lock-free concurrent cache for values that are loaded from somewhere that can be slow or down.
+//!
+//! It always prefers an answer: fresh if it can, the last good value if it must, an error only when
+//! there is nothing to serve. Reads take no lock, and a burst of callers for one key causes one load.
+//! It implements stale-while-revalidate and stale-if-error (RFC 5861) with built-in single flight,
+//! after the Go module LastCache; [`coming_from_go`] maps its names.
+//!
+//! A cache holds at most `capacity` entries (10,000 by default), in a table whose memory is all taken
+//! when it is built.
+//!
+//! ```
+//! use std::time::Duration;
+//! use lastcache::Cache;
+//!
+//! fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let cache: Cache<String, String> = Cache::builder()
+//!         .ttl(Duration::from_secs(30))
+//!         .stale_if_error(Duration::from_secs(3_600))
+//!         .build()?;
+//!     let page = cache.get("/index", |path| Ok(format!("the page at {path}")))?;
+//!     assert_eq!(page, "the page at /index");
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # The life of a value
+//!
+//! ```text
+//!  published          fresh_until                 swr_until              sie_until
+//!     ├────── ttl ────────┤─ stale_while_revalidate ──┤                      │
+//!     │                   │──────────────────── stale_if_error ──────────────┤
+//!     │       fresh       │                     stale                        │  gone
+//!     │                   │                                                  │
+//!  get, get_stale: value  │ one fetch, waited for; if it fails: the fallback │ as if absent
+//!  get_swr:        value  │ the value at once, one refresh behind it         │ as if absent
+//! ```
+//!
+//! Deadlines are fixed when a value is published, and only a successful load or a `set` publishes one:
+//! a failed refresh never makes old data look younger. A boundary belongs to the later state. After a
+//! failed load a [`BackOff`] serves the stale value without trying again for a while.
+//!
+//! # Who runs the fetch
+//!
+//! | call | a fresh value | a stale one | none |
+//! |---|---|---|---|
+//! | [`get`](Cache::get), [`get_with`](Cache::get_with), [`get_stale`](Cache::get_stale) | at once | this caller, or it waits for who does | the same |
+//! | [`get_swr`](Cache::get_swr) | at once | at once; a background thread or [`Executor`] | this caller, or it waits for who does |
+//! | [`peek`](Cache::peek) | at once | at once | `None` |
+//!
+//! All of them share one *flight* per key: one *leader* runs the fetch, *joiners* wait, and all get the
+//! same outcome, which is the first: a [`set`](Cache::set) during the load ends the wait with its value.
+//! A foreground caller takes over a refresh of its key that is queued and not started.
+//!
+//! # When things go wrong
+//!
+//! * **The fetch fails**: every caller of the flight gets the stale value if one is inside its
+//!   stale-if-error window, flagged with the error, else the same `Arc<E>`. The builder's `verdict`
+//!   hook may say that an error is an answer ([`Verdict::Propagate`]) or a removal
+//!   ([`Verdict::Remove`]).
+//! * **The fetch panics**: it counts as failed. The panic goes on in the caller that ran the fetch; the
+//!   others get the stale value or [`Error::Panicked`]; the key is free again.
+//! * **The leader goes away** without an outcome (a refresh that is dropped): those who wait start over.
+//! * **A write comes first**: `set`, `delete` and `clear` win over every load that started before them.
+//! * **The fetch asks for its own key**: [`Error::Reentrant`] where it would wait for itself. A cycle
+//!   through several keys and threads (A waits for B, B waits for A) is not detected: avoid it.
+//! * **The clock steps back**: nothing panics, and nothing is served past its windows by more than the
+//!   step.
+//!
+//! # What is lock-free
+//!
+//! | call | progress |
+//! |---|---|
+//! | a hit, a stale hit under a running refresh, `peek`, `ttl`, `contains_key`, `len`, `stats` | takes no lock and waits for no thread |
+//! | starting a refresh, `set`, `delete`, `clear`, `iter`, eviction, publishing a load | lock-free: some thread always makes progress |
+//! | a joiner | waits for its leader, by parking |
+//! | starting the cache's own refresh thread | what the system's thread creation does |
+//!
+//! Nothing runs user code or waits in the middle of a step of the protocol. Values are reclaimed when
+//! the last reader lets go of them, by reference counts; the memory of flights that others may be
+//! looking at goes through epoch reclamation.
+//!
+//! # What it costs
+//!
+//! A hit is a hash, two cache lines (a bucket, a snapshot), arc-swap's two uncontended
+//! read-modify-writes and a clock read: no allocation but for a thread's first, and no shared write
+//! once the entry is marked used. A cold load allocates three times, a foreground or background
+//! refresh two or three. Dropping a cache takes time with the number of its values times the number of
+//! threads that were ever alive at once.
 #![deny(unsafe_code)]
 
 mod answer;
@@ -26,6 +113,9 @@ mod threads;
 mod time;
 mod waiters;
 mod word;
+
+#[doc = include_str!("../docs/coming-from-go.md")]
+pub mod coming_from_go {}
 
 pub use builder::Builder;
 pub use cache::Cache;
