@@ -6,10 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
-use crate::core::{Core, Start, Step};
+use crate::core::Core;
 use crate::duty::Queued;
 use crate::error::Error;
 use crate::load;
+use crate::lookup::{Start, Step};
 use crate::policy::Ask;
 use crate::refresh::Task;
 use crate::served::{Hold, Served, Why};
@@ -97,7 +98,11 @@ where
         if let Some(s) = self.core.hit(hashed, key).0.get() {
             return Ok(read(s.value()));
         }
-        self.core.load(hashed, key, fetch).map(|served| read(&served))
+        let served = self.core.load(hashed, key, fetch)?;
+        let value = read(&served);
+        // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
+        drop(served);
+        Ok(value)
     }
 
     /// As [`get`](Cache::get), and says how old the value is, whether stale, and why; it is served by

@@ -5,7 +5,6 @@ use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::time::Duration;
 
-use crate::builder::Builder;
 use crate::core::Core;
 use crate::error::BoxError;
 use crate::iter::{Entry, Iter};
@@ -31,16 +30,6 @@ use crate::table::Fate;
 /// ```
 pub struct Cache<K, V, E = BoxError, S = RandomState> {
     pub(crate) core: Arc<Core<K, V, E, S>>,
-}
-
-impl<K, V> Cache<K, V> {
-    /// Starts to configure a cache; see [`Builder`] for the settings and their defaults.
-    ///
-    /// It is there for the default error and hasher, so that nothing needs an annotation:
-    /// [`error_type`](Builder::error_type) and [`hasher`](Builder::hasher) change them.
-    pub fn builder() -> Builder<K, V> {
-        Builder::new()
-    }
 }
 
 impl<K, V, E, S> Cache<K, V, E, S>

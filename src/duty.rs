@@ -70,6 +70,8 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         let n = Snapshot::new(load.hash, load.key, draft);
         let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
         core.count(fate, &tally);
+        // The victims' destructors, before the result is made: see `Table::publish`.
+        drop((tally, load.place, load.core));
         Ended { outcome, flight }
     }
 

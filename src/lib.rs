@@ -99,6 +99,7 @@ mod fifo;
 mod flight;
 mod iter;
 mod load;
+mod lookup;
 mod nest;
 mod policy;
 mod queue;

@@ -20,7 +20,7 @@ use crate::sync::Arc;
 /// A caught panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
 
-/// Runs `fetch` for the claim, marking the flight as this thread's own meanwhile.
+/// Runs `fetch` for the claim, as this thread's own flight.
 pub(crate) fn fetch<K, V, E, S>(
     claim: &Claim<K, V, E, S>,
     fetch: impl FnOnce(&K) -> Result<V, E>,
@@ -40,6 +40,8 @@ where
     K: Hash + Eq + Clone,
     S: BuildHasher,
 {
+    // Hooks, and destructors of what others displaced, may ask for the key too.
+    let inside = nest::enter(&**claim.flight());
     let judged = match fetched {
         Err(panic) => Err(panic),
         Ok(Ok(value)) => catch_unwind(AssertUnwindSafe(|| Ok(core.draft(claim.key(), value)))),
@@ -49,20 +51,27 @@ where
     match judged {
         Ok(Ok(draft)) => {
             core.counters.add(Count::Loads);
-            (claim.publish(core, draft), None)
+            let ended = claim.publish(core, draft);
+            drop(inside);
+            (ended, None)
         }
         Ok(Err((error, verdict))) => {
             let error = Arc::new(error);
             let failure = core.failure(&claim, Error::Fetch(Arc::clone(&error)), verdict);
             let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
+            drop(inside);
             core.tell_error(&key, &error);
+            // Here and not at the end: what a panicking destructor meets half returned, it leaks.
+            drop((key, error));
             (ended, None)
         }
         Err(panic) => {
             core.counters.add(Count::Panics);
             let failure = core.failure(&claim, Error::Panicked, Verdict::ServeStale);
             let (ended, key) = claim.fail(core, failure, false);
+            drop(inside);
             core.tell_panic(&key, &panic);
+            drop(key);
             (ended, Some(panic))
         }
     }

@@ -19,6 +19,13 @@ pub(crate) struct Late {
     pub(crate) stale_if_error: Duration,
 }
 
+impl Late {
+    /// Whether one of the windows never ends.
+    pub(crate) fn for_ever(&self) -> bool {
+        self.stale_while_revalidate.max(self.stale_if_error) == Duration::MAX
+    }
+}
+
 /// How a caller takes a stale value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {

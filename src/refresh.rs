@@ -11,7 +11,7 @@ use crate::nest;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
 use crate::sync::thread::{self, Thread};
-use crate::threads::Threads;
+use crate::threads::{Threads, Work};
 use crate::time::Patience;
 
 /// Where background refreshes run, in place of the cache's own threads.
@@ -91,20 +91,18 @@ pub(crate) trait Task: Send {
 pub struct Job {
     /// Dropped before the permit is.
     task: Option<Box<dyn Task>>,
-    permit: Permit,
+    _permit: Permit,
 }
 
 impl Job {
-    /// Runs the refresh to its end on this thread; gives it up if the cache has been closed since.
-    /// Never panics for the fetch's sake.
+    /// Runs the refresh to its end on this thread, also if the cache has been closed since. Never
+    /// panics for the fetch's sake.
     pub fn run(mut self) {
         self.start();
     }
 
     fn start(&mut self) {
-        if let Some(task) = self.task.take()
-            && !self.permit.0.is_closed()
-        {
+        if let Some(task) = self.task.take() {
             task.run();
         }
     }
@@ -112,6 +110,12 @@ impl Job {
     /// Whether running or polling it may block the thread for as long as the fetch takes.
     pub fn is_blocking(&self) -> bool {
         true
+    }
+}
+
+impl Work for Job {
+    fn work(self) {
+        self.run();
     }
 }
 
@@ -141,7 +145,7 @@ impl Drop for Permit {
 
 /// What runs jobs.
 enum Runner {
-    Threads(Arc<Threads>),
+    Threads(Arc<Threads<Job>>),
     Given(Box<dyn Executor>),
 }
 
@@ -163,7 +167,7 @@ impl Admitted {
         match self.admission.take() {
             Some(Admission::Permit) => {
                 let permit = Permit(Arc::clone(&refresher));
-                refresher.dispatch(Some(Job { task: Some(task), permit }));
+                refresher.dispatch(Some(Job { task: Some(task), _permit: permit }));
             }
             Some(Admission::Room) => {
                 if let Err(refused) = refresher.queue.push(task) {
@@ -239,7 +243,7 @@ impl Refresher {
         }
         let next = || {
             let task = self.queue.next()?;
-            Some(Job { task: Some(task), permit: Permit(Arc::clone(self)) })
+            Some(Job { task: Some(task), _permit: Permit(Arc::clone(self)) })
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
         let inside = nest::enter(&**self);
@@ -261,7 +265,7 @@ impl Refresher {
         self.queue.is_ended()
     }
 
-    /// Admits nothing more and drops what waits; running refreshes go on.
+    /// Admits nothing more and drops what waits for a permit; what has one goes on.
     pub(crate) fn close(&self) {
         self.queue.end();
         if let Runner::Threads(threads) = &self.runner {

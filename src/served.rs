@@ -196,9 +196,7 @@ impl<K, V, E> RefreshHandle<K, V, E> {
     /// How the fetch failed; [`Error::Closed`] when it was given up without an outcome;
     /// [`Error::Reentrant`] from inside that very fetch.
     pub fn wait(&self) -> Result<(), Error<E>> {
-        if !self.is_done() && nest::is_inside(&**self.0.flight()) {
-            return Err(Error::Reentrant);
-        }
+        self.refuse_own()?;
         result(self.0.wait())
     }
 
@@ -208,7 +206,15 @@ impl<K, V, E> RefreshHandle<K, V, E> {
     ///
     /// As [`wait`](RefreshHandle::wait).
     pub fn wait_timeout(&self, d: Duration) -> Option<Result<(), Error<E>>> {
+        if let Err(refused) = self.refuse_own() {
+            return Some(Err(refused));
+        }
         self.0.wait_timeout(d).map(result)
+    }
+
+    fn refuse_own(&self) -> Result<(), Error<E>> {
+        let own = !self.is_done() && nest::is_inside(&**self.0.flight());
+        if own { Err(Error::Reentrant) } else { Ok(()) }
     }
 
     /// Whether it has ended: then waiting returns at once.

@@ -8,7 +8,6 @@
 use std::time::Duration;
 
 use crate::fifo::{Fifo, Pile};
-use crate::refresh::Job;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
@@ -17,20 +16,34 @@ use crate::time::Patience;
 /// How long a thread waits for more before it ends.
 const IDLE: Duration = Duration::from_secs(1);
 
+/// What the threads do.
+pub(crate) trait Work: Send + 'static {
+    /// Does it. Never panics.
+    fn work(self);
+}
+
 /// The cache's own threads.
-pub(crate) struct Threads {
+pub(crate) struct Threads<W> {
     most: usize,
     live: AtomicUsize,
-    jobs: Fifo<Job>,
+    jobs: Fifo<W>,
+    /// Not 0 once threads need not wait for more.
+    stopped: AtomicUsize,
     idle: Pile<Thread>,
 }
 
-impl Threads {
+impl<W: Work> Threads<W> {
     pub(crate) fn new(most: usize) -> Self {
-        Threads { most, live: AtomicUsize::new(0), jobs: Fifo::new(), idle: Pile::new() }
+        Threads {
+            most,
+            live: AtomicUsize::new(0),
+            jobs: Fifo::new(),
+            stopped: AtomicUsize::new(0),
+            idle: Pile::new(),
+        }
     }
 
-    pub(crate) fn execute(self: &Arc<Self>, job: Job) {
+    pub(crate) fn execute(self: &Arc<Self>, job: W) {
         if let Err(refused) = self.jobs.push(job) {
             return drop(refused);
         }
@@ -69,7 +82,7 @@ impl Threads {
             return;
         }
         let threads = Arc::clone(self);
-        if !thread::start("lastcache-refresh".to_owned(), move || threads.work()) {
+        if !thread::start("lastcache-refresh".to_owned(), move || threads.live()) {
             // The system has no thread left: give up what nobody will run.
             self.live.fetch_sub(1, AcqRel);
             while let Some(job) = self.jobs.pop() {
@@ -78,18 +91,19 @@ impl Threads {
         }
     }
 
-    fn work(&self) {
+    fn live(&self) {
         let mut patience = Patience::lasting(IDLE);
         loop {
             while let Some(job) = self.jobs.pop() {
                 if !self.jobs.is_empty() {
                     self.wake();
                 }
-                job.run();
+                job.work();
                 patience = Patience::lasting(IDLE);
             }
             drop(self.idle.push(thread::current()));
-            let left = patience.left().filter(|_| !self.jobs.is_ended());
+            // Acquire: pairs with `stop`, which then wakes those on the idle list.
+            let left = patience.left().filter(|_| self.stopped.load(Acquire) == 0);
             if let Some(left) = left
                 && self.jobs.is_empty()
             {
@@ -116,8 +130,9 @@ impl Threads {
         }
     }
 
+    /// Lets each thread end as soon as it finds nothing to do.
     pub(crate) fn stop(&self) {
-        self.jobs.end();
+        self.stopped.store(1, Release);
         self.wake();
     }
 }

@@ -17,6 +17,8 @@ impl Tick {
     pub(crate) const NEVER: Tick = Tick(NonZeroU64::MAX);
 
     pub(crate) const fn from_nanos(nanos: u64) -> Tick {
+        // The last instant but one: `NEVER` never comes.
+        let nanos = if nanos < u64::MAX - 1 { nanos } else { u64::MAX - 2 };
         Tick(NonZeroU64::MIN.saturating_add(nanos))
     }
 

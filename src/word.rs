@@ -14,7 +14,7 @@
 //! value need not, so the *strong* one is dropped at once and a late reader's upgrade just fails.
 //! Thus no user's `Drop` ever waits for, or runs inside, the reclamation of memory.
 //!
-//! Knows nothing of entries, flights or waiting.
+//! Tags are at most `TAGS`. Knows nothing of entries, flights or waiting.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;
@@ -41,7 +41,6 @@ pub(crate) struct View<'a, T>(pub(crate) Option<&'a Arc<T>>, pub(crate) usize);
 
 impl<T> View<'_, T> {
     fn bits(&self) -> usize {
-        debug_assert!(self.1 <= TAGS);
         self.0.map_or(0, |arc| address(Arc::as_ptr(arc))) | self.1
     }
 }
@@ -54,7 +53,6 @@ pub(crate) struct Word<T> {
 
 impl<T> Word<T> {
     pub(crate) fn new(tag: usize) -> Self {
-        debug_assert!(tag <= TAGS);
         Word { bits: AtomicUsize::new(tag), owns: PhantomData }
     }
 
@@ -108,7 +106,13 @@ impl<T> Word<T> {
 
     /// Sets bits of the tag whatever the word holds; what it held before, with a count of one's own.
     pub(crate) fn mark(&self, tag: usize) -> (Option<Arc<T>>, usize) {
-        debug_assert!(tag <= TAGS);
+        let bits = self.bits.load(Acquire);
+        if bits & !TAGS == 0
+            // AcqRel: as below; without a pointer no pin is needed.
+            && self.bits.compare_exchange(bits, bits | tag, AcqRel, Relaxed).is_ok()
+        {
+            return (None, bits);
+        }
         let pinned = epoch::pin();
         // AcqRel: a read-modify-write, so it is ordered with every claim of this word: either the
         // claim is seen here, or the claim's `exchange` sees the mark and fails.
@@ -135,7 +139,7 @@ unsafe fn upgrade<T>(bits: usize) -> Option<Arc<T>> {
 
 impl<T> Drop for Word<T> {
     fn drop(&mut self) {
-        // Relaxed: exclusive access; whoever gave it synchronised.
+        // Relaxed: exclusive access.
         let bits = self.bits.load(Relaxed);
         if bits & !TAGS != 0 {
             // SAFETY: the word owns one weak and one strong count of this address, and nobody can
@@ -286,7 +290,7 @@ impl<T> Chain<T> {
         Chain { head: AtomicUsize::new(0), owns: PhantomData }
     }
 
-    /// Adds `item` and returns its link; `None` when the chain has ended.
+    /// Adds `item`; `None` when the chain has ended.
     pub(crate) fn push(&self, item: T) -> Option<Arc<Link<T>>> {
         // Acquire: on an end mark, what was written before the end is seen.
         let mut head = self.head.load(Acquire);

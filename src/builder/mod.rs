@@ -71,6 +71,16 @@ pub struct Builder<K, V, E = BoxError, S = RandomState> {
     lost: Option<&'static str>,
 }
 
+impl<K, V> Cache<K, V> {
+    /// Starts to configure a cache; see [`Builder`] for the settings and their defaults.
+    ///
+    /// It is there for the default error and hasher, so that nothing needs an annotation:
+    /// [`error_type`](Builder::error_type) and [`hasher`](Builder::hasher) change them.
+    pub fn builder() -> Builder<K, V> {
+        Builder::new()
+    }
+}
+
 impl<K, V> Builder<K, V> {
     pub(crate) fn new() -> Self {
         Builder {
@@ -295,12 +305,13 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             stale_if_error: self.stale_if_error.or(self.stale_ttl).unwrap_or(Duration::ZERO),
         };
         let max_weight = self.max_weight.unwrap_or(u64::MAX);
+        let own_windows = self.hooks.lifetime.is_some();
         let permits = self.max_concurrent_refresh;
         Ok(Cache {
             core: Arc::new(Core {
                 hasher: self.hasher,
                 clock,
-                table: Table::new(self.capacity, max_weight, late),
+                table: Table::new(self.capacity, max_weight, late, own_windows),
                 settings: Settings {
                     ttl: self.ttl,
                     jitter: self.jitter,

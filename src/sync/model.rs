@@ -146,7 +146,11 @@ pub(crate) mod epoch {
                 }
                 ready
             });
-            ready.into_iter().for_each(|item| (item.run)());
+            for item in ready {
+                // Whoever runs it, what was done before the deferral comes before it.
+                seals()[item.seal].fetch_add(0, Acquire);
+                (item.run)();
+            }
         }
     }
 }
@@ -326,6 +330,8 @@ mod counted {
         pub(crate) fn upgrade(&self) -> Option<Arc<T>> {
             let strong = &self.inner().strong;
             let mut count = strong.load(Relaxed);
+            // Others ran up to that load: was it still memory?
+            self.inner();
             while count != 0 {
                 match strong.compare_exchange(count, count + 1, Acquire, Relaxed) {
                     Ok(_) => return Some(Arc(self.0)),

@@ -19,6 +19,7 @@ use super::{Pos, Table};
 use crate::snapshot::{Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
 use crate::time::Tick;
+use crate::word::Displaced;
 use crate::word::Outcome::{Abandoned, Failed, Published};
 
 /// Where a claimed load is to be published: in place of exactly the snapshot it was claimed on.
@@ -30,12 +31,20 @@ pub(crate) struct Place<K, V, E> {
     old: Option<u32>,
 }
 
+/// A claim that was won.
+pub(crate) struct Claimed<K, V, E> {
+    /// Whether what was claimed is still what is published; if not, abandon the flight and look again.
+    pub(crate) current: bool,
+    /// The failed flight before it: dropped with this, when the new one has its leader.
+    _displaced: Displaced<Flight<K, V, E>>,
+}
+
 /// What became of a load's or a set's value.
 pub(crate) struct Landed<K, V, E> {
     /// What everybody of the flight gets.
     pub(crate) outcome: Outcome<K, V, E>,
     pub(crate) fate: Fate,
-    pub(crate) tally: Tally,
+    pub(crate) tally: Tally<K, V, E>,
 }
 
 /// Where a value ended up.
@@ -56,23 +65,20 @@ impl<K, V, E> Place<K, V, E> {
 impl<K, V, E> Table<K, V, E> {
     /// Claims the load of the key of `s`, idle or with the ended flight `over`, for `flight`.
     ///
-    /// `false` when somebody else did, or replaced `s` meanwhile: look up again.
+    /// `None` when somebody else did: look up again. Else the flight needs somebody to lead or abandon
+    /// it before anything can panic.
     pub(crate) fn claim(
         &self,
         place: &Place<K, V, E>,
         s: &Snapshot<K, V, E>,
         over: Option<&Arc<Flight<K, V, E>>>,
         flight: &Arc<Flight<K, V, E>>,
-    ) -> bool {
-        let Some(displaced) = s.word.claim(over, flight) else { return false };
+    ) -> Option<Claimed<K, V, E>> {
+        let displaced = s.word.claim(over, flight)?;
         // The second look: who replaced `s` but has not closed it yet let this claim through; its
         // value is there already, and no fetch may start for it.
-        if !self.buckets[place.pos.bucket].cell(place.pos.slot).is(s) {
-            self.abandon(place, flight);
-            return false;
-        }
-        drop(displaced);
-        true
+        let current = self.buckets[place.pos.bucket].cell(place.pos.slot).is(s);
+        Some(Claimed { current, _displaced: displaced })
     }
 
     /// Takes a closed snapshot out, for whoever closed it.
@@ -109,9 +115,11 @@ impl<K, V, E> Table<K, V, E> {
         };
         // The closed word's flight is this one: a word in flight cannot be claimed by another.
         let closed = replaced.as_ref().and_then(|s| s.word.close());
-        let outcome = lease.land(Published(n));
+        let outcome = lease.land(Published(Arc::clone(&n)));
         self.retire(place, &flight);
-        drop((closed, replaced));
+        // Whatever runs a destructor of the user's, before the result is made: should it panic, a
+        // result made before would leak.
+        drop((closed, replaced, n, flight));
         Landed { outcome, fate, tally }
     }
 
@@ -136,7 +144,7 @@ impl<K, V, E> Table<K, V, E> {
         let closed = removed.as_ref().and_then(|s| s.word.close());
         let outcome = lease.land(Failed(Arc::new(failure)));
         self.retire(place, &flight);
-        drop((closed, removed));
+        drop((closed, removed, flight));
         outcome
     }
 
@@ -158,28 +166,32 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// Publishes `n`, whatever loads its key; its joiners get it.
-    pub(crate) fn set(&self, hashed: Hashed, n: Arc<Snapshot<K, V, E>>, now: Tick) -> (Fate, Tally)
+    pub(crate) fn set(
+        &self,
+        hashed: Hashed,
+        n: &Arc<Snapshot<K, V, E>>,
+        now: Tick,
+        tally: &mut Tally<K, V, E>,
+    ) -> Fate
     where
         K: Eq + Clone,
     {
-        let mut tally = Tally::default();
         let mut displaced = false;
         loop {
             let entry = self.entry(hashed, &n.key, || n.key.clone(), now);
             let Some((pos, s)) = entry else {
                 if displaced || !self.displace(hashed) {
-                    return (Fate::NoRoom, tally);
+                    return Fate::NoRoom;
                 }
                 displaced = true;
                 tally.evicted += 1;
                 continue;
             };
-            let place = Place::of(pos, &s);
-            let room = self.make_room(place.old, n.weight, now, &mut tally);
-            let fate = match room {
+            let old = s.has_value().then_some(s.weight);
+            let fate = match self.make_room(old, n.weight, now, tally) {
                 Some(room) => {
                     let cell = self.buckets[pos.bucket].cell(pos.slot);
-                    match cell.replace_if(Arc::as_ptr(&s), Some(Arc::clone(&n))) {
+                    match cell.replace_if(Arc::as_ptr(&s), Some(Arc::clone(n))) {
                         Ok(_) => room.spend(),
                         Err(()) => continue,
                     }
@@ -189,10 +201,10 @@ impl<K, V, E> Table<K, V, E> {
                 None => continue,
             };
             if let Some(flight) = s.word.close() {
-                flight.complete(Published(n));
+                flight.complete(Published(Arc::clone(n)));
                 drop(s.word.discard(&flight));
             }
-            return (fate, tally);
+            return fate;
         }
     }
 

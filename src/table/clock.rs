@@ -1,9 +1,9 @@
 //! Room, and who makes it: units of capacity and weight, the hand, the ghosts.
 //!
 //! The table is the clock: a hit sets both use bits of its slot, a hand sweeps the slots in order,
-//! takes off a use where there is one, and evicts what has none. It looks at a bounded number of slots
-//! per insertion and then takes the least used it saw. What is past its windows goes first; what is
-//! being loaded is passed over. A small array of marks, the *ghosts* (after S3-FIFO's), lets a key
+//! takes off a use where there is one, and evicts what has none. It looks at a bounded number of values
+//! per insertion and then takes the least used it saw; of those, what is past its windows goes first.
+//! What is being loaded is passed over. A small array of marks, the *ghosts* (after S3-FIFO's), lets a key
 //! that comes back soon after its eviction start as used.
 //!
 //! Capacity is units: one is taken before a value is published where there was none, and given
@@ -13,22 +13,40 @@
 use super::bucket::MOST_USES;
 use super::{Pos, Table};
 use crate::snapshot::{Hold, Snapshot};
+use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
-use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
 
-/// Slots the hand looks at before it takes the least used one it saw.
-const LOOK: usize = 24;
-/// Times it starts over when it saw nothing that it may take.
-const ROUNDS: usize = 8;
+/// Values the hand looks at before it takes the least used one it saw.
+const LOOKS: usize = 24;
+/// Buckets it passes at most while it looks for them.
+const MOST_BUCKETS: usize = 4_096;
 /// Evictions that one value may cost.
 const MOST_EVICTIONS: usize = 16;
 
-/// What making room cost others.
-#[derive(Default)]
-pub(crate) struct Tally {
+/// What making room cost others. The victims are dropped with it, when the step that they made room
+/// for is over: their destructors are the user's.
+pub(crate) struct Tally<K, V, E> {
     /// Servable values evicted.
     pub(crate) evicted: u64,
+    displaced: Victims<K, V, E>,
+}
+
+/// In place, since eviction must not allocate.
+struct Victims<K, V, E>([Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS]);
+
+impl<K, V, E> Victims<K, V, E> {
+    fn push(&mut self, victim: Arc<Snapshot<K, V, E>>) {
+        if let Some(free) = self.0.iter_mut().find(|place| place.is_none()) {
+            *free = Some(victim);
+        }
+    }
+}
+
+impl<K, V, E> Default for Tally<K, V, E> {
+    fn default() -> Self {
+        Tally { evicted: 0, displaced: Victims(Default::default()) }
+    }
 }
 
 /// How many values there are, and what they weigh.
@@ -157,7 +175,7 @@ impl<K, V, E> Table<K, V, E> {
         old: Option<u32>,
         weight: u32,
         now: Tick,
-        tally: &mut Tally,
+        tally: &mut Tally<K, V, E>,
     ) -> Option<Taken<'_>> {
         if u64::from(weight) > self.room.max_weight {
             return None;
@@ -194,43 +212,52 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Moves the hand on until something is evicted. `Some(true)`: its unit is the caller's;
     /// `Some(false)`: somebody else was quicker; `None`: there is nothing that may be taken.
-    fn evict(&self, now: Tick, tally: &mut Tally) -> Option<bool> {
-        let slots = self.buckets.len() * SLOTS;
+    fn evict(&self, now: Tick, tally: &mut Tally<K, V, E>) -> Option<bool> {
         let mut least: Option<(u64, Pos, Hold<K, V, E>)> = None;
-        for look in 0..LOOK * ROUNDS {
-            if look % LOOK == 0 && least.is_some() {
-                break;
-            }
+        let mut looks = 0;
+        for _ in 0..MOST_BUCKETS {
             // Relaxed: where the hand is publishes nothing.
-            let at = self.hand.at.fetch_add(1, Relaxed) % slots;
-            let pos = Pos { bucket: at / SLOTS, slot: at % SLOTS };
-            let Some(held) = self.load(pos) else { continue };
-            if !held.has_value() || held.word.in_flight() {
-                continue;
-            }
-            let gone = !held.servable(&self.late, now);
-            let uses = if gone { 0 } else { self.buckets[pos.bucket].cool(pos.slot) };
-            if uses == 0 {
-                if self.take(pos, held.arc(), gone, tally) {
-                    return Some(true);
+            let at = self.hand.at.fetch_add(1, Relaxed) % self.buckets.len();
+            for slot in self.buckets[at].taken() {
+                let pos = Pos { bucket: at, slot };
+                let Some(held) = self.load(pos) else { continue };
+                if !held.has_value() || held.word.in_flight() {
+                    continue;
                 }
-            } else if least.as_ref().is_none_or(|(fewest, ..)| uses < *fewest) {
-                least = Some((uses.min(MOST_USES), pos, held));
+                looks += 1;
+                if self.mortal && !held.servable(&self.late, now) {
+                    return Some(self.take(pos, held, true, tally));
+                }
+                if matches!(least, Some((0, ..))) {
+                    // Found already: the rest is looked at for what is gone, and not aged.
+                    continue;
+                }
+                let uses = self.buckets[at].cool(slot);
+                if uses == 0 && !self.mortal {
+                    return Some(self.take(pos, held, false, tally));
+                }
+                if least.as_ref().is_none_or(|(fewest, ..)| uses < *fewest) {
+                    least = Some((uses, pos, held));
+                }
+            }
+            if looks >= LOOKS {
+                break;
             }
         }
         let (_, pos, held) = least?;
-        Some(self.take(pos, held.arc(), false, tally))
+        Some(self.take(pos, held, false, tally))
     }
 
     /// Evicts one entry, unless somebody loads it: closes first, so that nobody can any more.
-    fn take(&self, pos: Pos, s: &Arc<Snapshot<K, V, E>>, gone: bool, tally: &mut Tally) -> bool {
+    fn take(&self, pos: Pos, s: Hold<K, V, E>, gone: bool, tally: &mut Tally<K, V, E>) -> bool {
         if !s.word.close_quiet() {
             return false;
         }
-        let Some(taken) = self.unlink(pos, s) else { return false };
-        self.room.give_back(0, taken.weight);
-        self.hand.bury(taken.hash);
+        let Some(victim) = self.unlink(pos, &s) else { return false };
+        self.room.give_back(0, victim.weight);
+        self.hand.bury(victim.hash);
         tally.evicted += u64::from(!gone);
+        tally.displaced.push(victim);
         true
     }
 }

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use lastcache::{Builder, Executor, Job, ManualClock};
 
 /// How long a test waits for what must happen before it fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) type Failure = &'static str;
 pub(crate) type Cache<V = u32> = lastcache::Cache<u32, V, Failure>;
@@ -215,7 +215,7 @@ impl Dice {
         x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         x ^= x >> 31;
-        ((x >> 32) * u64::from(sides) >> 32) as u32
+        (((x >> 32) * u64::from(sides)) >> 32) as u32
     }
 }
 

@@ -1,0 +1,584 @@
+//! Capacity and weight: limits that hold at every moment, and who makes room.
+
+#[path = "support/bench.rs"]
+mod bench;
+
+use std::cell::Cell;
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::thread;
+use std::time::Duration;
+
+use bench::{Fault, Plain, down, never, plain, secs};
+use lastcache::{Builder, Cache, Lifetime, ManualClock};
+
+fn of(capacity: usize) -> Plain {
+    plain(&ManualClock::new()).capacity(capacity).build().unwrap()
+}
+
+/// Values that weigh themselves.
+fn weighing(max: u64) -> Builder<u32, u32, Fault> {
+    plain(&ManualClock::new()).max_weight(max).weigher(|_, value| *value)
+}
+
+fn residents(cache: &Plain) -> usize {
+    cache.iter().count()
+}
+
+fn sum(cache: &Plain) -> u64 {
+    cache.iter().map(|entry| u64::from(*entry.value())).sum()
+}
+
+/// A few numbers that look random and are the same in every run.
+fn numbers(seed: u64) -> impl FnMut(u32) -> u32 {
+    let mut x = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    move |below| {
+        x ^= x << 13;
+        x ^= x >> 7;
+        x ^= x << 17;
+        ((x >> 33) % u64::from(below)) as u32
+    }
+}
+
+#[test]
+fn residents_never_exceed_the_capacity() {
+    for capacity in [1, 2, 3, 7, 50] {
+        let cache = of(capacity);
+        assert_eq!((cache.capacity(), cache.len()), (capacity, 0));
+        for key in 0..capacity as u32 * 10 {
+            if key % 2 == 0 {
+                assert!(cache.set(key, key));
+            } else {
+                assert_eq!(cache.get(&key, |_| Ok(key)).unwrap(), key);
+            }
+            assert!(cache.len() <= capacity);
+            assert_eq!(cache.peek(&key).as_deref(), Some(&key), "the latest is there");
+        }
+        assert_eq!((cache.len(), residents(&cache)), (capacity, capacity));
+        assert_eq!(cache.stats().evictions, capacity as u64 * 9);
+    }
+}
+
+#[test]
+fn residents_never_exceed_the_capacity_under_threads() {
+    const ROUNDS: u32 = 20_000;
+    for capacity in [1, 3, 40] {
+        let cache = of(capacity);
+        let over = AtomicBool::new(false);
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let watch = scope.spawn(|| {
+                while !done.load(SeqCst) {
+                    if cache.len() > capacity {
+                        over.store(true, SeqCst);
+                    }
+                }
+            });
+            let work = |seed| {
+                let (cache, over) = (&cache, &over);
+                scope.spawn(move || {
+                    let mut next = numbers(seed);
+                    for _ in 0..ROUNDS {
+                        let key = next(capacity as u32 * 4);
+                        match next(8) {
+                            0 => drop(cache.delete(&key)),
+                            1 => drop(cache.get(&key, down)),
+                            2..5 => drop(cache.set(key, key)),
+                            // Who joined the one that fails fails with it.
+                            _ => {
+                                let got = cache.get(&key, |_| Ok(key));
+                                assert!(
+                                    got.is_ok_and(|value| value == key) || cache.stats().joins > 0
+                                );
+                            }
+                        }
+                        if cache.len() > capacity {
+                            over.store(true, SeqCst);
+                        }
+                    }
+                })
+            };
+            let workers = [work(1), work(2), work(3)].map(|worker| worker.join());
+            // However they ended: nobody is left watching.
+            done.store(true, SeqCst);
+            watch.join().unwrap();
+            for worker in workers {
+                worker.unwrap();
+            }
+        });
+        assert!(!over.load(SeqCst), "more than {capacity}");
+        assert_eq!(cache.len(), residents(&cache), "at rest `len` counts what is there");
+        // No unit was lost: the cache can still be filled to the brim.
+        for key in 0..capacity as u32 * 20 {
+            cache.set(key, key);
+        }
+        assert_eq!((cache.len(), residents(&cache)), (capacity, capacity));
+    }
+}
+
+#[test]
+fn below_capacity_nothing_is_evicted() {
+    for (capacity, fills) in
+        [(1, 50), (2, 50), (5, 100), (12, 200), (77, 200), (200, 100), (5_000, 8)]
+    {
+        for fill in 0..fills {
+            let cache = of(capacity);
+            for key in 0..capacity as u32 {
+                if (key + fill) % 2 == 0 {
+                    assert!(cache.set(key, key));
+                } else {
+                    assert_eq!(cache.get(&key, |_| Ok(key)).unwrap(), key);
+                }
+            }
+            let kept = (0..capacity as u32).filter(|key| cache.contains_key(key)).count();
+            assert_eq!(kept, capacity, "of {capacity}: {:?}", cache.stats());
+            // The same keys again, in place and anew.
+            for key in 0..capacity as u32 {
+                if key % 3 == 0 {
+                    assert!(cache.delete(&key));
+                }
+                assert!(cache.set(key, key + 1));
+            }
+            assert_eq!((cache.len(), residents(&cache)), (capacity, capacity));
+            let stats = cache.stats();
+            assert_eq!((stats.evictions, stats.not_stored, stats.uncached), (0, 0, 0));
+        }
+    }
+}
+
+#[test]
+fn evictions_count_only_what_was_servable() {
+    let clock = ManualClock::new();
+    let windows = plain(&clock).capacity(20).ttl(secs(10)).stale_while_revalidate(secs(5));
+    let cache = windows.build().unwrap();
+    for key in 0..20 {
+        cache.set(key, key);
+    }
+    clock.set(secs(14));
+    cache.set(100, 1);
+    assert_eq!(cache.stats().evictions, 1, "stale is servable");
+    clock.set(secs(29));
+    assert_eq!((cache.len(), residents(&cache)), (20, 0));
+    cache.set(200, 1);
+    assert_eq!((cache.stats().evictions, cache.len()), (1, 20), "gone is not");
+}
+
+#[test]
+fn what_is_gone_goes_before_what_is_servable() {
+    // Even keys last, odd ones are gone; none of them was ever used.
+    for shift in 0..2 {
+        let clock = ManualClock::new();
+        let cache = plain(&clock)
+            .capacity(9)
+            .stale_while_revalidate(Duration::ZERO)
+            .lifetime(move |key, _| match (key + shift) % 2 {
+                0 => Lifetime::new().ttl(Duration::MAX),
+                _ => Lifetime::new().ttl(secs(1)),
+            })
+            .build()
+            .unwrap();
+        for key in 0..9 {
+            cache.set(key, key);
+        }
+        clock.set(secs(1));
+        let servable = residents(&cache);
+        for new in 0..9 - servable as u32 {
+            assert!(cache.set(100 + 2 * new + shift, 1));
+        }
+        assert_eq!(cache.stats().evictions, 0, "gone ones were there to be taken");
+        assert_eq!(residents(&cache), 9);
+    }
+}
+
+/// Asks for `depth` absent keys, each inside the fetch of the one before; all fail in the end.
+fn hang(cache: &Plain, depth: u32, at_the_bottom: &dyn Fn()) {
+    if depth == 0 {
+        return at_the_bottom();
+    }
+    let got = cache.get(&(1_000_000 + depth), |_| {
+        hang(cache, depth - 1, at_the_bottom);
+        Err("down")
+    });
+    assert_eq!(got.unwrap_err().fetch_error(), Some(&"down"));
+}
+
+#[test]
+fn a_wave_of_hung_cold_fetches_evicts_nothing_servable() {
+    for capacity in [1, 10, 40] {
+        let cache = of(capacity);
+        for key in 0..capacity as u32 {
+            cache.set(key, key);
+        }
+        hang(&cache, 200, &|| {
+            assert!((0..capacity as u32).all(|key| cache.get(&key, never).is_ok()));
+            assert_eq!(cache.len(), capacity, "flights are no residents");
+        });
+        let stats = cache.stats();
+        assert_eq!((stats.evictions, stats.failures), (0, 200));
+        assert!(stats.uncached > 0, "some found no slot");
+        // Nothing is left of them.
+        assert!((0..capacity as u32).all(|key| cache.get(&key, never).is_ok()));
+        for key in 0..capacity as u32 * 3 {
+            assert!(cache.set(key, 7));
+        }
+        assert_eq!(residents(&cache), capacity);
+    }
+}
+
+#[test]
+fn a_fetch_without_a_slot_runs_uncached_and_is_counted() {
+    let cache = of(1);
+    hang(&cache, 100, &|| {
+        let before = cache.stats();
+        assert!(before.uncached > 0);
+        for key in 0..5 {
+            assert_eq!(cache.get(&key, |key| Ok(key * 2)).unwrap(), key * 2);
+            assert!(cache.peek(&key).is_none());
+            assert_eq!(cache.get(&key, down).unwrap_err().fetch_error(), Some(&"down"));
+        }
+        let after = cache.stats();
+        assert_eq!((after.uncached - before.uncached, after.loads - before.loads), (10, 5));
+        assert_eq!(after.misses - before.misses, 10);
+        assert!(!cache.set(1, 1), "no room");
+        assert_eq!(cache.stats().not_stored - before.not_stored, 1);
+        assert!(cache.is_empty());
+    });
+    assert!(cache.set(1, 1));
+}
+
+#[test]
+fn eviction_never_takes_an_entry_that_is_being_loaded() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).capacity(1).build().unwrap();
+    cache.set(1, 1);
+    clock.set(secs(60));
+    let got = cache.get(&1, |_| {
+        for key in 2..50 {
+            assert!(!cache.set(key, key), "the only value is being loaded");
+            assert_eq!(cache.get(&key, |_| Ok(key)).unwrap(), key);
+            assert!(cache.peek(&key).is_none());
+        }
+        assert_eq!(*cache.peek(&1).unwrap(), 1);
+        assert_eq!(cache.stats().evictions, 0);
+        assert_eq!(cache.stats().not_stored, 2 * 48);
+        Ok(2)
+    });
+    assert_eq!(got.unwrap(), 2);
+    assert_eq!((cache.get(&1, never).unwrap(), cache.len()), (2, 1));
+
+    // With others there, those go.
+    let cache = plain(&clock).capacity(3).build().unwrap();
+    for key in 1..=3 {
+        cache.set(key, key);
+    }
+    clock.set(secs(120));
+    let got = cache.get(&2, |_| {
+        for key in 10..50 {
+            assert!(cache.set(key, key));
+            assert_eq!(*cache.peek(&2).unwrap(), 2);
+        }
+        Ok(20)
+    });
+    assert_eq!(got.unwrap(), 20);
+    assert_eq!(cache.get(&2, never).unwrap(), 20);
+}
+
+#[test]
+fn tiny_caches_keep_the_latest() {
+    for capacity in 1..=3 {
+        let cache = of(capacity);
+        for round in 0..500 {
+            assert!(cache.set(round, round));
+            assert_eq!(cache.get(&round, never).unwrap(), round);
+            assert_eq!(cache.len(), capacity.min(round as usize + 1));
+        }
+    }
+}
+
+#[test]
+fn hot_keys_survive_a_scan() {
+    let cache = of(100);
+    let hot = 0..40;
+    for _ in 0..4 {
+        for key in hot.clone() {
+            cache.get(&key, |_| Ok(key)).unwrap();
+        }
+    }
+    let (mut kept, mut asked) = (0, 0);
+    for new in 0..5_000 {
+        cache.get(&(1_000 + new), |_| Ok(0)).unwrap();
+        if new % 20 == 0 {
+            for key in hot.clone() {
+                asked += 1;
+                kept += u32::from(cache.peek(&key).is_some());
+                cache.get(&key, |_| Ok(key)).unwrap();
+            }
+        }
+    }
+    assert!(kept * 100 >= asked * 95, "{kept} of {asked}");
+}
+
+#[test]
+fn what_is_used_outlives_what_is_not() {
+    let cache = of(50);
+    for key in 0..50 {
+        cache.set(key, key);
+    }
+    for key in 0..25 {
+        for _ in 0..3 {
+            cache.get(&key, never).unwrap();
+        }
+    }
+    for new in 0..25 {
+        cache.set(1_000 + new, 0);
+    }
+    let kept = (0..25).filter(|key| cache.contains_key(key)).count();
+    assert!(kept >= 23, "{kept} of 25");
+}
+
+#[test]
+fn weight_is_never_exceeded() {
+    let cache = weighing(100).capacity(50).build().unwrap();
+    let mut next = numbers(5);
+    for _ in 0..5_000 {
+        let (key, value) = (next(80), next(30));
+        match next(4) {
+            0 => drop(cache.delete(&key)),
+            1 => assert!(cache.get(&key, |_| Ok(value)).is_ok()),
+            _ => drop(cache.set(key, value)),
+        }
+        assert!(cache.weight() <= 100 && cache.len() <= 50);
+        assert_eq!((cache.weight(), cache.len()), (sum(&cache), residents(&cache)));
+    }
+    cache.clear();
+    assert_eq!((cache.weight(), cache.len()), (0, 0));
+}
+
+#[test]
+fn weight_is_never_exceeded_under_threads() {
+    let cache = weighing(60).capacity(20).build().unwrap();
+    thread::scope(|scope| {
+        for seed in 1..=3 {
+            let cache = &cache;
+            scope.spawn(move || {
+                let mut next = numbers(seed);
+                for _ in 0..20_000 {
+                    let (key, value) = (next(40), next(20));
+                    match next(4) {
+                        0 => drop(cache.delete(&key)),
+                        1 => assert!(cache.get(&key, |_| Ok(value)).is_ok()),
+                        _ => drop(cache.set(key, value)),
+                    }
+                    let (weight, len) = (cache.weight(), cache.len());
+                    assert!(weight <= 60 && len <= 20, "{weight} {len}");
+                }
+            });
+        }
+    });
+    assert_eq!((cache.weight(), cache.len()), (sum(&cache), residents(&cache)));
+}
+
+#[test]
+fn values_of_weight_zero_count_only_as_entries() {
+    let cache = weighing(1).capacity(10).build().unwrap();
+    for key in 0..10 {
+        assert!(cache.set(key, 0));
+    }
+    assert_eq!((cache.weight(), cache.len(), cache.stats().evictions), (0, 10, 0));
+    assert!(cache.set(0, 1));
+    assert_eq!((cache.weight(), cache.len(), cache.stats().evictions), (1, 10, 0));
+    assert!(cache.set(11, 0));
+    assert_eq!((cache.len(), cache.stats().evictions), (10, 1));
+}
+
+#[test]
+fn a_replacement_costs_the_difference() {
+    let cache = weighing(100).capacity(10).build().unwrap();
+    assert!(cache.set(1, 40) && cache.set(2, 60));
+    assert!(cache.set(1, 30), "smaller");
+    assert_eq!(cache.weight(), 90);
+    assert!(cache.set(1, 40), "up to the brim");
+    assert!(cache.set(2, 60), "the same");
+    assert_eq!((cache.weight(), cache.len(), cache.stats().evictions), (100, 2, 0));
+}
+
+#[test]
+fn a_value_too_heavy_is_returned_and_not_kept() {
+    for older in [false, true] {
+        for by_load in [false, true] {
+            let clock = ManualClock::new();
+            let heavy = plain(&clock).max_weight(100).weigher(|_, value| *value);
+            let cache = heavy.stale_if_error(secs(100)).build().unwrap();
+            assert!(cache.set(2, 5));
+            if older {
+                assert!(cache.set(1, 10));
+            }
+            clock.set(secs(60));
+            if by_load {
+                assert_eq!(cache.get(&1, |_| Ok(101)).unwrap(), 101);
+            } else {
+                assert!(!cache.set(1, 101));
+            }
+            assert!(!cache.contains_key(&1), "the older value goes too");
+            assert_eq!((cache.weight(), cache.len()), (5, 1));
+            let stats = cache.stats();
+            assert_eq!((stats.not_stored, stats.evictions), (1, 0), "nobody else was harmed");
+        }
+    }
+}
+
+#[test]
+fn joiners_get_a_value_that_is_not_kept() {
+    let cache = weighing(100).build().unwrap();
+    let got = cache.get(&1, |_| {
+        assert!(!cache.set(1, 500));
+        Ok(3)
+    });
+    assert_eq!(got.unwrap(), 500, "the first outcome wins");
+    assert!(cache.peek(&1).is_none());
+    assert_eq!((cache.stats().not_stored, cache.stats().late_loads), (1, 1));
+}
+
+#[test]
+fn a_value_that_would_cost_too_many_others_is_not_kept() {
+    let cache = weighing(1_000).capacity(1_000).build().unwrap();
+    for key in 0..1_000 {
+        assert!(cache.set(key, 1));
+    }
+    assert!(!cache.set(5_000, 1_000), "it fits, but a thousand would have to go");
+    assert!(cache.len() > 900, "{}", cache.len());
+    assert_eq!(cache.stats().not_stored, 1);
+    assert_eq!((cache.weight(), cache.len()), (sum(&cache), residents(&cache)));
+}
+
+#[test]
+fn few_heavy_values_in_a_large_table_make_room_for_each_other() {
+    // Ten fit by weight, 10,000 by number: the table is almost empty and yet full.
+    let cache = weighing(100).build().unwrap();
+    for key in 0..200 {
+        assert!(cache.set(key, 10), "key {key}");
+        assert_eq!(cache.get(&key, never).unwrap(), 10);
+    }
+    assert_eq!((cache.weight(), cache.len()), (100, 10));
+}
+
+#[test]
+fn gone_values_give_their_weight_to_new_ones() {
+    let clock = ManualClock::new();
+    let windows = plain(&clock).stale_while_revalidate(Duration::ZERO).ttl(secs(1));
+    let cache = windows.capacity(10).max_weight(10).weigher(|_, value| *value).build().unwrap();
+    for key in 0..10 {
+        assert!(cache.set(key, 1));
+    }
+    clock.set(secs(1));
+    for key in 10..15 {
+        assert!(cache.set(key, 2));
+    }
+    assert_eq!((cache.stats().evictions, sum(&cache)), (0, 10));
+}
+
+thread_local! {
+    static COMPARED: Cell<u64> = const { Cell::new(0) };
+}
+
+/// A key that counts its comparisons.
+#[derive(Clone, Debug)]
+struct Counted(u32);
+
+impl PartialEq for Counted {
+    fn eq(&self, other: &Counted) -> bool {
+        COMPARED.set(COMPARED.get() + 1);
+        self.0 == other.0
+    }
+}
+impl Eq for Counted {}
+impl Hash for Counted {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+/// One hash for all keys.
+#[derive(Clone)]
+struct Constant;
+
+impl BuildHasher for Constant {
+    type Hasher = Constant;
+    fn build_hasher(&self) -> Constant {
+        Constant
+    }
+}
+impl Hasher for Constant {
+    fn write(&mut self, _: &[u8]) {}
+    fn finish(&self) -> u64 {
+        42
+    }
+}
+
+#[test]
+fn one_hash_for_ten_thousand_keys_is_slow_but_bounded_and_right() {
+    const MOST: u64 = 1_000;
+    let cache = Cache::<Counted, u32>::builder()
+        .error_type::<Fault>()
+        .hasher(Constant)
+        .capacity(10_000)
+        .clock(ManualClock::new())
+        .build()
+        .unwrap();
+    let most = Cell::new(0);
+    let bounded = |f: &mut dyn FnMut()| {
+        let before = COMPARED.get();
+        f();
+        most.set(most.get().max(COMPARED.get() - before));
+    };
+    for n in 0..10_000 {
+        let key = Counted(n);
+        bounded(&mut || {
+            if n % 2 == 0 {
+                assert!(cache.set(key.clone(), n), "the group makes room for a `set`");
+            } else {
+                assert_eq!(cache.get(&key, |key| Ok(key.0)).unwrap(), n);
+            }
+        });
+        bounded(&mut || assert!(cache.peek(&key).is_none_or(|held| *held == n)));
+        if n % 2 == 0 {
+            assert_eq!(cache.peek(&key).as_deref(), Some(&n));
+        }
+    }
+    for n in 0..10_000 {
+        bounded(&mut || assert_eq!(cache.get(&Counted(n), |key| Ok(key.0)).unwrap(), n));
+    }
+    assert!(most.get() <= MOST, "{} comparisons in one call", most.get());
+    assert!(most.get() > 10, "they do collide");
+    assert_eq!(cache.len(), cache.iter().count());
+    for n in 0..10_000 {
+        bounded(&mut || {
+            cache.delete(&Counted(n));
+        });
+    }
+    assert!(cache.is_empty());
+    // Nothing of that is left to slow down or mislead anybody.
+    for n in 0..50 {
+        assert!(cache.set(Counted(n), n));
+    }
+    assert!((0..50).all(|n| cache.peek(&Counted(n)).as_deref() == Some(&n)));
+}
+
+#[test]
+fn len_counts_gone_values_until_they_are_freed() {
+    let clock = ManualClock::new();
+    let windows = plain(&clock).ttl(secs(1)).stale_while_revalidate(Duration::ZERO);
+    let cache = windows.capacity(10).build().unwrap();
+    for key in 0..5 {
+        cache.set(key, key);
+    }
+    clock.set(secs(1));
+    assert_eq!((cache.len(), residents(&cache)), (5, 0));
+    assert!(!cache.is_empty() && !cache.contains_key(&0));
+    assert!(!cache.delete(&0), "it was gone, and is detached all the same");
+    assert_eq!(cache.len(), 4);
+    assert_eq!(cache.get(&1, |_| Ok(9)).unwrap(), 9);
+    assert_eq!((cache.len(), residents(&cache)), (4, 1));
+    cache.clear();
+    assert_eq!((cache.len(), cache.is_empty()), (0, true));
+}

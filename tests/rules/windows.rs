@@ -1,0 +1,257 @@
+//! Odd windows: zero, for ever, sums past the clock's range, by value, jittered.
+
+use std::time::Duration;
+
+use lastcache::{CallerRuns, Lifetime, ManualClock, State, Ttl};
+
+use super::bench::{Plain, down, never, plain, secs};
+
+#[test]
+fn a_zero_ttl_fetches_every_time() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(Duration::ZERO).stale_if_error(secs(5)).build().unwrap();
+    for value in 0..5 {
+        assert_eq!(cache.get(&1, |_| Ok(value)).unwrap(), value);
+        assert_eq!(cache.ttl(&1), Some(Ttl::Overdue(Duration::ZERO)));
+    }
+    assert_eq!(cache.get(&1, down).unwrap(), 4);
+    assert_eq!((cache.stats().hits, cache.stats().loads), (0, 5));
+    let peeked = cache.peek(&1).unwrap();
+    assert!(matches!(peeked.state(), State::Stale));
+}
+
+#[test]
+fn nothing_is_served_as_fresh_with_a_zero_ttl() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(Duration::ZERO).stale_if_error(secs(5)).build().unwrap();
+    let served = cache.get_stale(&1, |_| Ok(1)).unwrap();
+    assert!(served.is_stale(), "{:?}", served.state());
+}
+
+#[test]
+fn zero_windows_keep_nothing_servable() {
+    let clock = ManualClock::new();
+    let windows = plain(&clock).ttl(Duration::ZERO).stale_while_revalidate(Duration::ZERO);
+    let cache = windows.build().unwrap();
+    assert_eq!(cache.get(&1, |_| Ok(1)).unwrap(), 1);
+    assert!(cache.peek(&1).is_none() && cache.ttl(&1).is_none() && !cache.contains_key(&1));
+    assert_eq!(cache.iter().count(), 0);
+    assert!(!cache.delete(&1), "it was gone");
+    assert!(cache.set(1, 2));
+    assert!(cache.peek(&1).is_none());
+}
+
+#[test]
+fn for_ever_is_for_ever() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(Duration::MAX).build().unwrap();
+    cache.set(1, 1);
+    clock.set(Duration::from_nanos(u64::MAX - 2));
+    assert_eq!(cache.get(&1, never).unwrap(), 1);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)));
+}
+
+#[test]
+fn for_ever_outlasts_the_end_of_the_clock() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(Duration::MAX).build().unwrap();
+    cache.set(1, 1);
+    clock.advance(Duration::MAX);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)));
+    assert_eq!(cache.get(&1, never).unwrap(), 1);
+}
+
+#[test]
+fn sums_past_the_clocks_range_saturate() {
+    let late = Duration::from_nanos(u64::MAX - 1_000);
+    let clock = ManualClock::new();
+    clock.set(late);
+    let windows = plain(&clock).ttl(secs(1)).stale_if_error(Duration::MAX);
+    let cache = windows.stale_while_revalidate(Duration::MAX).build().unwrap();
+    cache.set(1, 1);
+    clock.advance(Duration::from_nanos(900));
+    assert_eq!(cache.get(&1, never).unwrap(), 1);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)));
+
+    // Each window alone, with the value published at the beginning.
+    for (sie, swr) in [(Duration::MAX, Duration::ZERO), (Duration::ZERO, Duration::MAX)] {
+        let clock = ManualClock::new();
+        let cache = plain(&clock)
+            .ttl(secs(1))
+            .stale_if_error(sie)
+            .stale_while_revalidate(swr)
+            .executor(CallerRuns)
+            .build()
+            .unwrap();
+        cache.set(1, 1);
+        clock.set(late);
+        assert!(cache.contains_key(&1));
+        assert_eq!(cache.get(&1, down).ok(), (sie == Duration::MAX).then_some(1));
+        assert_eq!(cache.get_swr(&1, down).ok().map(|s| *s), Some(1));
+    }
+}
+
+#[test]
+fn ttl_peek_and_age_tell_the_time_of_asking() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(secs(10)).stale_while_revalidate(secs(20)).build().unwrap();
+    assert!(cache.ttl(&1).is_none() && cache.peek(&1).is_none());
+    cache.set(1, 1);
+    let fresh = cache.peek(&1).unwrap();
+    for now in 0..30 {
+        clock.set(secs(now));
+        let left = now < 10;
+        let ttl = if left { Ttl::Left(secs(10 - now)) } else { Ttl::Overdue(secs(now - 10)) };
+        assert_eq!(cache.ttl(&1), Some(ttl));
+        let peeked = cache.peek(&1).unwrap();
+        assert_eq!((*peeked.key(), *peeked, peeked.age()), (1, 1, secs(now)));
+        assert_eq!(matches!(peeked.state(), State::Fresh), left);
+        assert_eq!(matches!(peeked.state(), State::Stale), !left);
+        assert!(peeked.error().is_none());
+    }
+    clock.set(secs(30));
+    assert!(cache.ttl(&1).is_none() && cache.peek(&1).is_none());
+    // What was handed out before says what it said then.
+    assert_eq!((*fresh, fresh.age()), (1, Duration::ZERO));
+    assert!(!fresh.is_stale());
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.stale_hits, stats.misses), (0, 0, 0), "looking is no hit");
+}
+
+#[test]
+fn stale_ttl_is_another_name_for_stale_if_error() {
+    let answers = |cache: &Plain, clock: &ManualClock| {
+        cache.set(1, 1);
+        [60, 69, 70].map(|now| {
+            clock.set(secs(now));
+            cache.get(&1, down).ok()
+        })
+    };
+    let clock = ManualClock::new();
+    let by_alias = plain(&clock).stale_ttl(secs(10)).build().unwrap();
+    let as_alias = answers(&by_alias, &clock);
+    let clock = ManualClock::new();
+    let by_name = plain(&clock).stale_if_error(secs(10)).build().unwrap();
+    assert_eq!(as_alias, answers(&by_name, &clock));
+    assert_eq!(as_alias, [Some(1), Some(1), None]);
+}
+
+#[test]
+fn each_window_can_be_decided_by_the_value() {
+    let cases: [(Lifetime, [u64; 3]); 5] = [
+        (Lifetime::new(), [10, 30, 50]),
+        (Lifetime::new().ttl(secs(1)), [1, 21, 41]),
+        (Lifetime::new().stale_while_revalidate(secs(3)), [10, 13, 50]),
+        (Lifetime::new().stale_if_error(secs(4)), [10, 30, 14]),
+        (
+            Lifetime::new()
+                .ttl(secs(2))
+                .stale_while_revalidate(secs(5))
+                .stale_if_error(Duration::ZERO),
+            [2, 7, 2],
+        ),
+    ];
+    for by_load in [false, true] {
+        for (lifetime, [fresh_until, swr_until, sie_until]) in cases {
+            let build = |clock: &ManualClock| {
+                let cache = plain(clock)
+                    .ttl(secs(10))
+                    .stale_while_revalidate(secs(20))
+                    .stale_if_error(secs(40))
+                    .lifetime(move |key, value| {
+                        assert_eq!((key, value), (&1, &5));
+                        lifetime
+                    })
+                    .executor(CallerRuns)
+                    .build()
+                    .unwrap();
+                if by_load {
+                    assert_eq!(cache.get(&1, |_| Ok(5)).unwrap(), 5);
+                } else {
+                    cache.set(1, 5);
+                }
+                cache
+            };
+            for now in 0..55 {
+                let clock = ManualClock::new();
+                let cache = build(&clock);
+                clock.set(secs(now));
+                let (fresh, sie) = (now < fresh_until, now < sie_until);
+                assert_eq!(
+                    matches!(cache.ttl(&1), Some(Ttl::Left(_))),
+                    fresh,
+                    "{lifetime:?} {now}"
+                );
+                assert_eq!(cache.get(&1, down).is_ok(), fresh || sie, "{lifetime:?} {now}");
+                let clock = ManualClock::new();
+                let cache = build(&clock);
+                clock.set(secs(now));
+                let at_once = fresh || now < swr_until;
+                let served = cache.get_swr(&1, down);
+                assert_eq!(served.is_ok(), at_once || sie, "{lifetime:?} {now}");
+                if let Ok(served) = served {
+                    let fallback = matches!(served.state(), State::Fallback { .. });
+                    assert_eq!(fallback, !at_once, "{lifetime:?} {now}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn jitter_only_shortens_stays_in_its_range_and_spreads() {
+    const KEYS: u32 = 2_000;
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(secs(100)).jitter(0.2).build().unwrap();
+    let mut left: Vec<Duration> = Vec::new();
+    for key in 0..KEYS {
+        assert!(cache.set(key, key));
+        let Some(Ttl::Left(d)) = cache.ttl(&key) else { panic!("not fresh") };
+        assert!((secs(80)..=secs(100)).contains(&d), "{d:?}");
+        left.push(d);
+    }
+    // Twenty buckets of a second each hold about a hundred keys.
+    let mut buckets = [0; 20];
+    for d in &left {
+        buckets[(d.as_secs() as usize - 80).min(19)] += 1;
+    }
+    assert!(buckets.iter().all(|n| (50..=200).contains(n)), "{buckets:?}");
+    // The same key does not always get the same.
+    let again: Vec<_> = (0..20)
+        .map(|_| {
+            clock.advance(secs(1));
+            cache.set(1, 1);
+            cache.ttl(&1).unwrap()
+        })
+        .collect();
+    assert!(again.iter().any(|ttl| *ttl != again[0]));
+}
+
+#[test]
+fn jitter_of_nothing_and_of_everything_and_of_for_ever() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).ttl(secs(100)).jitter(0.0).build().unwrap();
+    cache.set(1, 1);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(secs(100))));
+    let cache = plain(&clock).ttl(secs(100)).jitter(1.0).build().unwrap();
+    for key in 0..100 {
+        cache.set(key, 1);
+        assert!(matches!(cache.ttl(&key), Some(Ttl::Left(d)) if d <= secs(100)));
+    }
+    let cache = plain(&clock).ttl(Duration::MAX).jitter(0.5).build().unwrap();
+    cache.set(1, 1);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)));
+}
+
+#[test]
+fn jitter_leaves_the_stale_windows_their_length() {
+    let clock = ManualClock::new();
+    let windows = plain(&clock).ttl(secs(100)).jitter(0.5).stale_if_error(secs(10));
+    let cache = windows.stale_while_revalidate(Duration::ZERO).build().unwrap();
+    cache.set(1, 1);
+    let Some(Ttl::Left(fresh)) = cache.ttl(&1) else { panic!("not fresh") };
+    clock.set(fresh + secs(10) - Duration::from_nanos(1));
+    assert!(cache.contains_key(&1));
+    clock.set(fresh + secs(10));
+    assert!(!cache.contains_key(&1));
+}
