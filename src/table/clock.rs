@@ -13,14 +13,14 @@
 use super::bucket::MOST_USES;
 use super::{Pos, Table};
 use crate::snapshot::{Hold, Snapshot};
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering::*};
+use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
 
 /// Values the hand looks at before it takes the least used one it saw.
 const LOOKS: usize = 24;
-/// Buckets it passes at most while it looks for them.
-const MOST_BUCKETS: usize = 4_096;
+/// Steps it takes at most while it looks for them, over slots and empty buckets.
+const MOST_STEPS: usize = 4_096;
 /// Evictions that one value may cost.
 const MOST_EVICTIONS: usize = 16;
 
@@ -213,26 +213,28 @@ impl<K, V, E> Table<K, V, E> {
     /// Moves the hand on until something is evicted. `Some(true)`: its unit is the caller's;
     /// `Some(false)`: somebody else was quicker; `None`: there is nothing that may be taken.
     fn evict(&self, now: Tick, tally: &mut Tally<K, V, E>) -> Option<bool> {
+        let slots = self.buckets.len() * SLOTS;
         let mut least: Option<(u64, Pos, Hold<K, V, E>)> = None;
         let mut looks = 0;
-        for _ in 0..MOST_BUCKETS {
-            // Relaxed: where the hand is publishes nothing.
-            let at = self.hand.at.fetch_add(1, Relaxed) % self.buckets.len();
-            for slot in self.buckets[at].taken() {
-                let pos = Pos { bucket: at, slot };
-                let Some(held) = self.load(pos) else { continue };
-                if !held.has_value() || held.word.in_flight() {
-                    continue;
-                }
-                looks += 1;
-                if self.mortal && !held.servable(&self.late, now) {
-                    return Some(self.take(pos, held, true, tally));
-                }
-                if matches!(least, Some((0, ..))) {
-                    // Found already: the rest is looked at for what is gone, and not aged.
-                    continue;
-                }
-                let uses = self.buckets[at].cool(slot);
+        for _ in 0..MOST_STEPS {
+            // Relaxed, here and below: where the hand is publishes nothing.
+            let at = self.hand.at.fetch_add(1, Relaxed) % slots;
+            let pos = Pos { bucket: at / SLOTS, slot: at % SLOTS };
+            let bucket = &self.buckets[pos.bucket];
+            if pos.slot == 0 && bucket.taken().next().is_none() {
+                self.hand.at.fetch_add(SLOTS - 1, Relaxed);
+                continue;
+            }
+            let Some(held) = self.load(pos) else { continue };
+            if !held.has_value() || held.word.in_flight() {
+                continue;
+            }
+            if self.mortal && !held.servable(&self.late, now) {
+                return Some(self.take(pos, held, true, tally));
+            }
+            // Once an unused one is found, the rest is looked at for what is gone, and not aged.
+            if !matches!(least, Some((0, ..))) {
+                let uses = bucket.cool(pos.slot);
                 if uses == 0 && !self.mortal {
                     return Some(self.take(pos, held, false, tally));
                 }
@@ -240,7 +242,8 @@ impl<K, V, E> Table<K, V, E> {
                     least = Some((uses, pos, held));
                 }
             }
-            if looks >= LOOKS {
+            looks += 1;
+            if looks == LOOKS {
                 break;
             }
         }
