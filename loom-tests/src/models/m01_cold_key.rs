@@ -1,0 +1,58 @@
+//! M1: callers of one cold key.
+
+use loom::thread;
+
+use super::model;
+use super::support::{Flight, Got, NOW, Small, one_home};
+use crate::sync::Arc;
+
+/// So many callers enter at once, and try to claim what they got.
+fn one_entry_for(callers: usize) {
+    let small = Small::new(2, one_home);
+    let enter = {
+        let small = small.clone();
+        move || {
+            let (place, s) = small.entry(7, NOW).expect("there is room");
+            let claimed = small.table.claim(&place, &s, None, &Flight::running(0)).is_some();
+            (s, claimed)
+        }
+    };
+    let others: Vec<_> = (1..callers).map(|_| thread::spawn(enter.clone())).collect();
+    let mut got = vec![enter()];
+    got.extend(others.into_iter().map(|other| other.join().unwrap()));
+    assert!(got.iter().all(|(s, _)| Arc::ptr_eq(s, &got[0].0)), "two committed entries of one key");
+    assert_eq!(got.iter().filter(|(_, claimed)| *claimed).count(), 1, "one claim of one load");
+    assert_eq!(small.table.standing().len(), 1);
+}
+
+#[test]
+fn m01_two_who_enter_a_cold_key_get_one_entry_and_one_claim() {
+    model(2, || one_entry_for(2));
+}
+
+#[test]
+fn m01_three_who_enter_a_cold_key_get_one_entry_and_one_claim() {
+    model(0, || one_entry_for(3));
+}
+
+/// So many callers at once: one leads, the others get its value, and nothing is fetched twice.
+fn one_fetch_for(callers: u32) {
+    let small = Small::new(2, one_home);
+    let call = |value: u32| {
+        let small = small.clone();
+        move || small.get(7, NOW, value)
+    };
+    let others: Vec<_> = (1..callers).map(|value| thread::spawn(call(value))).collect();
+    let mut got = vec![call(0)()];
+    got.extend(others.into_iter().map(|other| other.join().unwrap()));
+    let led = got.iter().position(|got| matches!(got, Got::Led(..))).expect("somebody leads");
+    assert!(got.iter().all(|got| got.value() == Some(led as u32)), "{got:?}");
+    assert_eq!(small.fetches(), 1, "{got:?}");
+    assert_eq!(small.peek(7, NOW), Some(led as u32));
+    small.check_rest();
+}
+
+#[test]
+fn m01_two_callers_of_a_cold_key_fetch_once() {
+    model(1, || one_fetch_for(2));
+}

@@ -1,0 +1,246 @@
+//! M10: publication. What was written before a value, a flight, a mark or an end was published is
+//! seen by whoever sees that: through the cell, and through each of the four words.
+//!
+//! A number behind an `Arc` that is reached without an order is loom's failure. What comes before an
+//! end is a *sign* put into a cell; whoever sees the end has to see the sign.
+
+use loom::thread;
+
+use super::flights::*;
+use super::model;
+use crate::state::{Phase, Standing};
+use crate::word::{Chain, Slot};
+
+type Cell = Published<u64>;
+
+/// A number in a cell: put there before the step that is to be seen.
+fn sign(cell: &Cell) {
+    assert!(cell.replace_if(std::ptr::null(), Some(Arc::new(1))).is_ok());
+}
+
+fn is_signed(cell: &Cell) -> bool {
+    cell.load().held().is_some_and(|held| **held.arc() == 1)
+}
+
+/// One thread publishes, the main one looks.
+fn between<T: Send + Sync + 'static>(
+    shared: fn() -> T,
+    publish: fn(&T),
+    look: fn(&T),
+    rest: fn(&T),
+) {
+    model(2, move || {
+        let shared = Arc::new(shared());
+        let publisher = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || publish(&shared))
+        };
+        look(&shared);
+        publisher.join().unwrap();
+        rest(&shared);
+    });
+}
+
+/// As above: who sees what `ended` looks for sees what was signed before `end`.
+fn sees_the_sign<T: Send + Sync + 'static>(make: fn() -> T, end: fn(&T), ended: fn(&T) -> bool) {
+    model(2, move || {
+        let shared = Arc::new((make(), Cell::empty()));
+        let publisher = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                sign(&shared.1);
+                end(&shared.0);
+            })
+        };
+        if ended(&shared.0) {
+            assert!(is_signed(&shared.1), "what was written before the end is not seen after it");
+        }
+        publisher.join().unwrap();
+        assert!(ended(&shared.0));
+    });
+}
+
+fn read<T>(item: Option<&Arc<T>>) {
+    item.map(|item| &**item);
+}
+
+#[test]
+fn m10_a_value_is_seen_through_the_cell() {
+    between(
+        Cell::empty,
+        sign,
+        |cell| {
+            is_signed(cell);
+        },
+        |cell| assert!(is_signed(cell)),
+    );
+}
+
+#[test]
+fn m10_a_value_that_replaced_another_is_seen_through_the_cell() {
+    between(
+        || {
+            let cell = Cell::empty();
+            sign(&cell);
+            cell
+        },
+        |cell| {
+            let old = Arc::clone(cell.load().held().expect("published before").arc());
+            let new = Arc::new(2);
+            assert!(cell.replace_if(Arc::as_ptr(&old), Some(new)).is_ok());
+        },
+        |cell| assert!(matches!(**cell.load().held().expect("never empty").arc(), 1 | 2)),
+        |cell| assert_eq!(**cell.load().held().expect("never empty").arc(), 2),
+    );
+}
+
+#[test]
+fn m10_a_claimed_flight_is_seen_through_the_word() {
+    between(
+        Word::idle,
+        |word| drop(word.claim(None, &Flight::running(1))),
+        |word| match word.phase() {
+            Phase::Idle => {}
+            Phase::Flight(flight) => assert_eq!(flight.failures, 1),
+            _ => panic!("no such step was taken"),
+        },
+        |word| assert!(word.in_flight()),
+    );
+}
+
+#[test]
+fn m10_a_flight_that_displaced_another_is_seen_through_the_word() {
+    between(
+        Word::idle,
+        |word| {
+            let first = Flight::running(1);
+            drop(word.claim(None, &first));
+            word.end(&first);
+            drop(word.claim(Some(&first), &Flight::running(2)));
+        },
+        |word| match word.phase() {
+            Phase::Idle => {}
+            Phase::Flight(flight) => assert!(matches!(flight.failures, 1 | 2)),
+            Phase::Done(flight) => assert_eq!(flight.failures, 1),
+            _ => panic!("no such step was taken"),
+        },
+        |word| assert!(word.in_flight()),
+    );
+}
+
+#[test]
+fn m10_who_closes_a_word_sees_its_flight() {
+    between(
+        Word::idle,
+        |word| drop(word.claim(None, &Flight::running(1))),
+        |word| {
+            if let Some(flight) = word.close() {
+                assert_eq!(flight.failures, 1);
+            }
+        },
+        |word| assert!(matches!(word.phase(), Phase::Closed)),
+    );
+}
+
+#[test]
+fn m10_who_meets_a_closed_word_sees_what_replaced_its_snapshot() {
+    let close: fn(&Word) = |word| drop(word.close());
+    sees_the_sign(Word::idle, close, |word| matches!(word.phase(), Phase::Closed));
+    sees_the_sign(Word::idle, close, |word| word.standing() == Standing::Closed);
+}
+
+#[test]
+fn m10_who_meets_a_word_closed_quietly_sees_what_came_before() {
+    let close: fn(&Word) = |word| assert!(word.close_quiet());
+    sees_the_sign(Word::idle, close, |word| matches!(word.phase(), Phase::Closed));
+    sees_the_sign(Word::idle, close, |word| word.standing() == Standing::Closed);
+}
+
+#[test]
+fn m10_an_outcome_is_seen_through_its_flight() {
+    between(
+        || Flight::running(0),
+        |flight| {
+            flight.complete(Outcome::Published(Arc::new(7)));
+        },
+        |flight| assert!(flight.outcome().is_none_or(|outcome| value(&outcome) == Some(7))),
+        |flight| assert!(!flight.is_pending()),
+    );
+}
+
+#[test]
+fn m10_a_failure_is_seen_through_its_flight() {
+    between(
+        || Flight::running(0),
+        |flight| {
+            flight.complete(Outcome::Failed(Arc::new(8)));
+        },
+        |flight| match flight.outcome() {
+            None => {}
+            Some(Outcome::Failed(why)) => assert_eq!(*why, 8),
+            Some(_) => panic!("no such outcome was set"),
+        },
+        |flight| assert!(!flight.is_pending()),
+    );
+}
+
+#[test]
+fn m10_who_sees_a_flight_ended_sees_what_was_published_before() {
+    let end: fn(&Arc<Flight>) = |flight| {
+        flight.complete(Outcome::Abandoned);
+    };
+    sees_the_sign(|| Flight::running(0), end, |flight| !flight.is_pending());
+    sees_the_sign(|| Flight::running(0), end, |flight| flight.outcome().is_some());
+}
+
+#[test]
+fn m10_links_are_seen_through_the_chain() {
+    let push: fn(&Chain<Arc<u64>>) = |chain| {
+        for item in [1, 2] {
+            assert!(chain.push(Arc::new(item)).is_some());
+        }
+    };
+    let rest: fn(&Chain<Arc<u64>>) = |chain| assert_eq!(chain.links().count(), 2);
+    let look: fn(&Chain<Arc<u64>>) = |chain| chain.links().for_each(|link| read(Some(&**link)));
+    between(Chain::new, push, look, rest);
+}
+
+#[test]
+fn m10_who_ends_a_chain_sees_its_links() {
+    let push: fn(&Chain<Arc<u64>>) = |chain| drop(chain.push(Arc::new(1)));
+    let rest: fn(&Chain<Arc<u64>>) = |chain| assert!(chain.push(Arc::new(2)).is_none());
+    let look: fn(&Chain<Arc<u64>>) = |chain| chain.end().for_each(|link| read(Some(&**link)));
+    between(Chain::new, push, look, rest);
+}
+
+#[test]
+fn m10_who_comes_after_the_end_of_a_chain_sees_what_came_before_it() {
+    let end: fn(&Chain<u64>) = |chain| drop(chain.end());
+    sees_the_sign(Chain::new, end, |chain| chain.push(1).is_none());
+}
+
+#[test]
+fn m10_an_item_is_seen_through_the_slot() {
+    let put: fn(&Slot<Arc<u64>>) = |slot| drop(slot.put(Box::new(Arc::new(1))));
+    let take: fn(&Slot<Arc<u64>>) = |slot| read(slot.take().as_deref());
+    let end: fn(&Slot<Arc<u64>>) = |slot| read(slot.end().as_deref());
+    between(Slot::new, put, take, |_| {});
+    between(Slot::new, put, end, |slot| assert!(slot.is_ended() && slot.is_empty()));
+}
+
+#[test]
+fn m10_who_comes_after_the_end_of_a_slot_sees_what_came_before_it() {
+    let end: fn(&Slot<u64>) = |slot| drop(slot.end());
+    sees_the_sign(Slot::new, end, |slot| slot.is_ended());
+    sees_the_sign(Slot::new, end, |slot| slot.put(Box::new(1)).is_err() && slot.is_ended());
+}
+
+#[test]
+fn m10_who_finds_a_slot_emptied_sees_what_came_before() {
+    let full = || {
+        let slot = Slot::new();
+        assert!(slot.put(Box::new(1_u64)).is_ok());
+        slot
+    };
+    sees_the_sign(full, |slot| drop(slot.take()), |slot| slot.is_empty());
+}

@@ -1,0 +1,92 @@
+//! M11: eviction against claims, sets and the ends of loads.
+
+use loom::thread;
+
+use super::model;
+use super::support::{Got, STALE, Small, one_home};
+use crate::table::Fate;
+
+/// Of one value, stale, which the next insertion must evict.
+fn full() -> std::sync::Arc<Small> {
+    let small = Small::new(1, one_home);
+    assert_eq!(small.set(7, 0, 0), Fate::Stored);
+    small
+}
+
+#[test]
+fn m11_no_load_is_evicted_under_its_leader() {
+    model(1, || {
+        let small = full();
+        let evictor = {
+            let small = small.clone();
+            thread::spawn(move || small.set(8, 3, STALE))
+        };
+        let got = small.get(7, STALE, 1);
+        let set = evictor.join().unwrap();
+        // No write of its key came between the claim and the end.
+        assert!(matches!(got, Got::Led(Some(1), Fate::Stored | Fate::NoRoom)), "{got:?}");
+        assert!(small.table.len() <= 1);
+        if set == Fate::NoRoom {
+            assert_eq!(small.peek(8, STALE), None);
+            assert_eq!(got, Got::Led(Some(1), Fate::Stored), "there was one to refuse it");
+        }
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m11_a_claim_against_a_set_leads_in_vain_or_not_at_all() {
+    model(2, || {
+        let small = full();
+        let setter = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 2, STALE))
+        };
+        let got = small.get(7, STALE, 1);
+        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        match got {
+            Got::Hit(2) | Got::Joined(2) => assert_eq!(small.fetches(), 0),
+            Got::Led(Some(1), _) | Got::Led(Some(2), Fate::Late) => {}
+            _ => panic!("{got:?}"),
+        }
+        assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m11_a_claim_is_passed_over_by_the_hand() {
+    model(2, || {
+        let small = full();
+        let claim = small.claim_alone(7, STALE);
+        let evictor = {
+            let small = small.clone();
+            thread::spawn(move || small.set(8, 3, STALE))
+        };
+        assert_eq!(claim.fetch(1, STALE), Got::Led(Some(1), Fate::Stored));
+        match evictor.join().unwrap() {
+            // The load ended first, and its value was as good as any other.
+            Fate::Stored => assert_eq!([7, 8].map(|k| small.peek(k, STALE)), [None, Some(3)]),
+            _ => assert_eq!([7, 8].map(|k| small.peek(k, STALE)), [Some(1), None]),
+        }
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m11_a_set_and_an_eviction_during_a_load_leave_one_value() {
+    model(2, || {
+        let small = full();
+        let claim = small.claim_alone(7, STALE);
+        let writer = {
+            let small = small.clone();
+            thread::spawn(move || [(7, 2), (8, 3)].map(|(key, value)| small.set(key, value, STALE)))
+        };
+        let got = claim.fetch(1, STALE);
+        assert!(matches!(got.value(), Some(1 | 2)), "{got:?}");
+        // The set ended the load, so nothing kept the hand from what it published.
+        assert_eq!(writer.join().unwrap(), [Fate::Stored; 2]);
+        assert_eq!([7, 8].map(|key| small.peek(key, STALE)), [None, Some(3)]);
+        small.check_rest();
+    });
+}

@@ -1,0 +1,111 @@
+//! M12: removals against what comes in their place.
+
+use loom::thread;
+
+use super::model;
+use super::support::{GONE, NOW, Small, one_home};
+use crate::table::Fate;
+
+#[test]
+fn m12_a_set_renews_a_gone_entry_that_is_being_removed() {
+    model(2, || {
+        let small = Small::new(1, one_home);
+        small.set(7, 0, 0);
+        let evictor = {
+            let small = small.clone();
+            thread::spawn(move || small.set(8, 3, GONE))
+        };
+        let renewed = small.set(7, 1, GONE);
+        let other = evictor.join().unwrap();
+        // Each may have evicted the other's, but never a value without its own taking the room.
+        let there = [small.peek(7, GONE), small.peek(8, GONE)];
+        match there {
+            [Some(1), None] => assert_eq!(renewed, Fate::Stored),
+            [None, Some(3)] => assert_eq!(other, Fate::Stored),
+            [None, None] => assert!([renewed, other].contains(&Fate::NoRoom)),
+            _ => panic!("{there:?}"),
+        }
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m12_two_sets_of_a_gone_entry_leave_one() {
+    model(2, || {
+        let small = Small::new(1, one_home);
+        small.set(7, 0, 0);
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 2, GONE))
+        };
+        assert_eq!(small.set(7, 1, GONE), Fate::Stored);
+        assert_eq!(other.join().unwrap(), Fate::Stored);
+        assert!(matches!(small.peek(7, GONE), Some(1 | 2)));
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m12_a_slot_is_free_only_when_its_cell_is_empty() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        small.set(1, 10, NOW);
+        let deleter = {
+            let small = small.clone();
+            thread::spawn(move || small.delete(1, NOW))
+        };
+        assert_eq!(small.set(2, 20, NOW), Fate::Stored);
+        assert!(deleter.join().unwrap());
+        assert_eq!([small.peek(1, NOW), small.peek(2, NOW)], [None, Some(20)]);
+        small.check_rest();
+    });
+}
+
+/// The first bucket is full, 3 stands further on.
+fn overflowing() -> std::sync::Arc<Small> {
+    let small = Small::new(3, one_home);
+    for key in 1..=3 {
+        assert_eq!(small.set(key, u32::from(key) * 10, NOW), Fate::Stored);
+    }
+    small
+}
+
+#[test]
+fn m12_an_overflow_key_is_found_while_its_home_bucket_churns() {
+    model(2, || {
+        let small = overflowing();
+        let churn = {
+            let small = small.clone();
+            thread::spawn(move || {
+                assert!(small.delete(1, NOW));
+                assert_eq!(small.set(4, 40, NOW), Fate::Stored);
+            })
+        };
+        assert_eq!(small.peek(3, NOW), Some(30));
+        assert_eq!(small.peek(3, NOW), Some(30));
+        churn.join().unwrap();
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m12_an_overflow_key_is_found_while_another_comes_and_goes() {
+    model(2, || {
+        let small = overflowing();
+        // Room for one more value, but not for one more in the home bucket.
+        assert!(small.delete(1, NOW));
+        assert_eq!(small.set(5, 50, NOW), Fate::Stored);
+        let churn = {
+            let small = small.clone();
+            thread::spawn(move || {
+                assert!(small.delete(2, NOW));
+                assert_eq!(small.set(4, 40, NOW), Fate::Stored);
+                small.delete(4, NOW);
+            })
+        };
+        assert_eq!(small.peek(3, NOW), Some(30));
+        assert_eq!(small.peek(3, NOW), Some(30));
+        churn.join().unwrap();
+        small.check_rest();
+    });
+}

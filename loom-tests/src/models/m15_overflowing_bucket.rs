@@ -1,0 +1,73 @@
+//! M15: one key entered from two sides of an overflowing bucket.
+
+use loom::thread;
+
+use super::model;
+use super::support::{Got, NOW, Small, one_home};
+use crate::sync::Arc;
+use crate::table::Fate;
+
+/// The home bucket is full.
+fn full_home() -> std::sync::Arc<Small> {
+    let small = Small::new(3, one_home);
+    for key in 1..=2 {
+        assert_eq!(small.set(key, u32::from(key) * 10, NOW), Fate::Stored);
+    }
+    small
+}
+
+#[test]
+fn m15_two_who_enter_across_buckets_get_one_entry() {
+    model(2, || {
+        let small = full_home();
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || {
+                // Makes room in the home bucket, where the other caller may have found none.
+                assert!(small.delete(1, NOW));
+                small.entry(7, NOW).expect("there is room").1
+            })
+        };
+        let (_, mine) = small.entry(7, NOW).expect("there is room");
+        let its = other.join().unwrap();
+        assert!(Arc::ptr_eq(&mine, &its), "two committed entries of one key");
+        assert_eq!(small.table.standing().iter().filter(|s| s.key == 7).count(), 1);
+        assert_eq!(small.set(7, 70, NOW), Fate::Stored);
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m15_two_callers_across_buckets_fetch_once() {
+    model(1, || {
+        let small = full_home();
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || {
+                assert!(small.delete(1, NOW));
+                small.get(7, NOW, 1)
+            })
+        };
+        let mine = small.get(7, NOW, 0);
+        let its = other.join().unwrap();
+        assert_eq!(mine.value(), its.value());
+        assert!([&mine, &its].iter().any(|got| matches!(got, Got::Led(_, Fate::Stored))));
+        assert_eq!(small.fetches(), 1, "{mine:?} {its:?}");
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m15_an_overflow_key_that_was_set_is_found() {
+    model(2, || {
+        let small = full_home();
+        let setter = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 70, NOW))
+        };
+        let got = small.get(7, NOW, 0);
+        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        assert_eq!(small.peek(7, NOW), Some(70), "{got:?}");
+        small.check_rest();
+    });
+}

@@ -1,0 +1,41 @@
+//! The models, one file each, and how they are run.
+//!
+//! Every model explores all interleavings with at most two preemptions (three with the feature
+//! `slow`); `LASTCACHE_PREEMPTIONS` sets another bound for all of them. A model that is too large for
+//! two says so where it calls [`model`].
+
+mod flights;
+mod m01_cold_key;
+mod m02_leader_leaves;
+mod m03_two_joiners;
+mod m04_register_against_release;
+mod m05_load_against_set;
+mod m06_slot_reused;
+mod m07_delete_then_get;
+mod m08_async_joiner;
+mod m09_late_release;
+mod m10_publication;
+mod m11_evict;
+mod m12_removal_of_the_gone;
+mod m13_one_permit;
+mod m14_reader_two_writers;
+mod m15_overflowing_bucket;
+mod m16_retired_flight;
+mod support;
+
+/// Explores `f` with at most `most` preemptions in the quick tier.
+fn model(most: usize, f: impl Fn() + Send + Sync + 'static) {
+    let quick = most.min(2);
+    let bound = match std::env::var("LASTCACHE_PREEMPTIONS") {
+        Ok(bound) => bound.parse().expect("LASTCACHE_PREEMPTIONS is a number"),
+        Err(_) if cfg!(feature = "slow") => quick + 1,
+        Err(_) => quick,
+    };
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = Some(bound);
+    builder.max_branches = 100_000;
+    builder.check(move || {
+        crate::sync::begin();
+        f();
+    });
+}
