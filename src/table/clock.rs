@@ -216,7 +216,8 @@ impl<K, V, E> Table<K, V, E> {
         let slots = self.buckets.len() * SLOTS;
         let mut least: Option<(u64, Pos, Hold<K, V, E>)> = None;
         let mut looks = 0;
-        for _ in 0..MOST_STEPS {
+        // Twice around a small table is as good as any number of times.
+        for _ in 0..MOST_STEPS.min(2 * slots) {
             // Relaxed, here and below: where the hand is publishes nothing.
             let at = self.hand.at.fetch_add(1, Relaxed) % slots;
             let pos = Pos { bucket: at / SLOTS, slot: at % SLOTS };

@@ -22,42 +22,55 @@ fn is_signed(cell: &Cell) -> bool {
     cell.load().held().is_some_and(|held| **held.arc() == 1)
 }
 
-/// One thread publishes, the main one looks.
+/// One thread publishes, another looks. loom explores from the order in which it first ran them, and
+/// takes note only of the last access before each; so each of the two is the first in turn.
 fn between<T: Send + Sync + 'static>(
     shared: fn() -> T,
     publish: fn(&T),
     look: fn(&T),
     rest: fn(&T),
 ) {
-    model(2, move || {
-        let shared = Arc::new(shared());
-        let publisher = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || publish(&shared))
-        };
-        look(&shared);
-        publisher.join().unwrap();
-        rest(&shared);
-    });
+    for (first, second) in [(look, publish), (publish, look)] {
+        model(2, move || {
+            let shared = Arc::new(shared());
+            let other = Arc::clone(&shared);
+            let thread = thread::spawn(move || second(&other));
+            first(&shared);
+            thread.join().unwrap();
+            rest(&shared);
+        });
+    }
 }
 
 /// As above: who sees what `ended` looks for sees what was signed before `end`.
 fn sees_the_sign<T: Send + Sync + 'static>(make: fn() -> T, end: fn(&T), ended: fn(&T) -> bool) {
-    model(2, move || {
-        let shared = Arc::new((make(), Cell::empty()));
-        let publisher = {
-            let shared = Arc::clone(&shared);
-            thread::spawn(move || {
-                sign(&shared.1);
-                end(&shared.0);
-            })
-        };
-        if ended(&shared.0) {
-            assert!(is_signed(&shared.1), "what was written before the end is not seen after it");
+    let look = move |thing: &T, cell: &Cell| {
+        if ended(thing) {
+            assert!(is_signed(cell), "what was written before the end is not seen after it");
         }
-        publisher.join().unwrap();
-        assert!(ended(&shared.0));
-    });
+    };
+    let publish = move |thing: &T, cell: &Cell| {
+        sign(cell);
+        end(thing);
+    };
+    for publisher_first in [false, true] {
+        model(2, move || {
+            let shared = Arc::new((make(), Cell::empty()));
+            let other = Arc::clone(&shared);
+            let (thing, cell) = &*shared;
+            let thread = if publisher_first {
+                let looker = thread::spawn(move || look(&other.0, &other.1));
+                publish(thing, cell);
+                looker
+            } else {
+                let publisher = thread::spawn(move || publish(&other.0, &other.1));
+                look(thing, cell);
+                publisher
+            };
+            thread.join().unwrap();
+            assert!(ended(thing));
+        });
+    }
 }
 
 fn read<T>(item: Option<&Arc<T>>) {
@@ -147,6 +160,13 @@ fn m10_who_meets_a_closed_word_sees_what_replaced_its_snapshot() {
     let close: fn(&Word) = |word| drop(word.close());
     sees_the_sign(Word::idle, close, |word| matches!(word.phase(), Phase::Closed));
     sees_the_sign(Word::idle, close, |word| word.standing() == Standing::Closed);
+    let claimed: fn() -> Word = || {
+        let word = Word::idle();
+        drop(word.claim(None, &Flight::running(1)));
+        word
+    };
+    sees_the_sign(claimed, close, |word| matches!(word.phase(), Phase::Closed));
+    sees_the_sign(claimed, close, |word| word.standing() == Standing::Closed);
 }
 
 #[test]

@@ -15,7 +15,7 @@ fn full() -> std::sync::Arc<Small> {
 
 #[test]
 fn m11_no_load_is_evicted_under_its_leader() {
-    model(1, || {
+    model(2, || {
         let small = full();
         let evictor = {
             let small = small.clone();

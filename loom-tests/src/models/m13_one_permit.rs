@@ -5,7 +5,10 @@
 //! around it is done again here, with every job run by the thread that hands it out.
 
 use std::sync::Arc as Untracked;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{
+    AtomicUsize,
+    Ordering::{Relaxed, SeqCst},
+};
 
 use loom::thread;
 
@@ -78,12 +81,22 @@ impl Refresher {
     }
 }
 
-/// What the model knows and loom does not: orders nothing.
-#[derive(Default)]
+/// What the model knows. The first is loom's, so that it tries what changes its value, and Relaxed:
+/// none of them orders anything.
 struct Known {
-    running: AtomicUsize,
+    running: loom::sync::atomic::AtomicUsize,
     ran: AtomicUsize,
     dropped: AtomicUsize,
+}
+
+impl Known {
+    fn new() -> Untracked<Self> {
+        Untracked::new(Known {
+            running: loom::sync::atomic::AtomicUsize::new(0),
+            ran: AtomicUsize::new(0),
+            dropped: AtomicUsize::new(0),
+        })
+    }
 }
 
 /// A refresh of one stale entry.
@@ -99,7 +112,7 @@ struct Refresh {
 impl Refresh {
     fn run(mut self) {
         self.ran = true;
-        let running = self.known.running.fetch_add(1, SeqCst) + 1;
+        let running = self.known.running.fetch_add(1, Relaxed) + 1;
         assert!(running <= self.permits, "more refreshes run than there are permits");
         let lease = Flight::start(&self.flight).expect("nobody else starts it");
         if self.succeeds {
@@ -107,7 +120,7 @@ impl Refresh {
         } else {
             give_up(&self.word, lease);
         }
-        self.known.running.fetch_sub(1, SeqCst);
+        self.known.running.fetch_sub(1, Relaxed);
         self.known.ran.fetch_add(1, SeqCst);
     }
 }
@@ -155,7 +168,7 @@ fn check_returned(refresher: &Refresher, permits: usize, room: usize) {
 fn readers(readers: usize, permits: usize, room: usize, preemptions: usize) {
     model(preemptions, move || {
         let refresher = Refresher::new(permits, room);
-        let known = Untracked::new(Known::default());
+        let known = Known::new();
         let words: Vec<_> = (0..readers).map(|_| idle()).collect();
         let read = |at: usize| {
             let (refresher, known) = (Arc::clone(&refresher), Untracked::clone(&known));
@@ -196,7 +209,7 @@ fn m13_a_stale_reader_that_finds_no_room_goes_away() {
 fn m13_two_stale_readers_of_one_entry() {
     model(2, || {
         let refresher = Refresher::new(1, 1);
-        let (known, word) = (Untracked::new(Known::default()), idle());
+        let (known, word) = (Known::new(), idle());
         let other = {
             let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&word));
             let known = Untracked::clone(&known);
@@ -215,7 +228,7 @@ fn m13_two_stale_readers_of_one_entry() {
 fn m13_what_waits_when_the_cache_closes_is_given_up() {
     model(2, || {
         let refresher = Refresher::new(1, 1);
-        let known = Untracked::new(Known::default());
+        let known = Known::new();
         let words = [idle(), idle()];
         let other = {
             let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&words[1]));
@@ -235,5 +248,38 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
             check_rest(word);
         }
         assert!(refresher.0.admit().is_none(), "closed");
+    });
+}
+
+/// Runs what waits, as the refresher does: how many.
+fn run_all(queue: &Queue<u64>) -> usize {
+    let mut ran = 0;
+    while queue.next().is_some() {
+        queue.release();
+        ran += 1;
+    }
+    ran
+}
+
+#[test]
+fn m13_an_item_missed_while_another_is_pushed_is_looked_for_again() {
+    model(2, || {
+        let queue = Arc::new(Queue::new(1, 2));
+        assert_eq!(queue.admit(), Some(Admission::Permit));
+        for _ in 0..2 {
+            assert_eq!(queue.admit(), Some(Admission::Room));
+        }
+        assert!(queue.push(1).is_ok());
+        assert!(queue.next().is_none(), "the permit is out");
+        let other = {
+            let queue = Arc::clone(&queue);
+            thread::spawn(move || {
+                assert!(queue.push(2).is_ok());
+                run_all(&queue)
+            })
+        };
+        queue.release();
+        let ran = run_all(&queue) + other.join().unwrap();
+        assert_eq!(ran, 2, "at rest nothing waits while a permit is free");
     });
 }

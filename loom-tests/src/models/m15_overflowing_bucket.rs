@@ -59,7 +59,7 @@ fn m15_two_callers_across_buckets_fetch_once() {
 
 #[test]
 fn m15_an_overflow_key_that_was_set_is_found() {
-    model(2, || {
+    model(1, || {
         let small = full_home();
         let setter = {
             let small = small.clone();
