@@ -366,8 +366,7 @@ pub(crate) struct Slot<T> {
     owns: PhantomData<Box<T>>,
 }
 
-// SAFETY: a shared slot moves items in and out and never lends one: what `Mutex` asks of its
-// content, and for the same reason.
+// SAFETY: a shared slot moves items in and out and never lends one, as a mutex would.
 unsafe impl<T: Send> Sync for Slot<T> {}
 
 impl<T> Slot<T> {
@@ -406,7 +405,7 @@ impl<T> Slot<T> {
         unsafe { owned(bits) }
     }
 
-    /// Takes the item out and lets no other in.
+    /// Takes the item out, and lets no other in.
     pub(crate) fn end(&self) -> Option<Box<T>> {
         // AcqRel: receives the item; releases what was written before the end to later puts.
         let bits = self.bits.swap(ENDED, AcqRel);

@@ -52,7 +52,8 @@ const HIDDEN: &[&str] = &[
     "crossbeam_utils",
     "rustix",
 ];
-const UNSAFE: &[&str] = &["word.rs", "sync/model.rs"];
+/// The second never is in a real build.
+const UNSAFE: &[&str] = &["word.rs", "sync/model/"];
 
 struct File {
     /// Below `src/`, with slashes.
@@ -268,7 +269,8 @@ fn unsafe_code_has_its_two_places() {
         })
         .map(|file| file.name)
         .collect();
-    let elsewhere: Vec<_> = with.iter().filter(|name| !UNSAFE.contains(&name.as_str())).collect();
+    let elsewhere: Vec<_> =
+        with.iter().filter(|name| !UNSAFE.iter().any(|place| name.starts_with(place))).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");
     assert!(with.iter().any(|name| name == "word.rs"), "the search finds what is there");
 }

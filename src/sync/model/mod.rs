@@ -1,0 +1,64 @@
+//! loom's names, and stand-ins for what loom has not. Never in a real build.
+//!
+//! | real | here | why it is no stronger |
+//! |---|---|---|
+//! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
+//! | `park_timeout` | `park` | a wait that gives up is not modelled |
+//! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
+//! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
+//! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
+//! | six slots in a bucket | two | overflow is reached with fewer keys |
+//!
+//! What is not modelled: arc-swap's inside, and that a replaced snapshot may be freed while the model
+//! runs: the list keeps everything that was ever published until its cell is dropped. Values dropped
+//! too early or not at all are for the tests on real memory.
+#![allow(unsafe_code, dead_code)]
+
+pub(crate) use loom::hint::spin_loop;
+
+pub(crate) use counted::{Arc, Weak};
+pub(crate) use published::{Held, Loaded, Published};
+
+/// Atomics.
+pub(crate) mod atomic {
+    pub(crate) use loom::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+}
+
+/// Threads.
+pub(crate) mod thread {
+    use std::time::Duration;
+
+    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use std::thread::panicking;
+
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
+    }
+
+    pub(crate) fn start(_name: String, run: impl FnOnce() + Send + 'static) -> bool {
+        drop(loom::thread::spawn(run));
+        true
+    }
+}
+
+/// Slots of a bucket.
+pub(crate) const SLOTS: usize = 2;
+
+/// Begins an execution: forgets what the one before it left.
+pub(crate) fn begin() {
+    #[cfg(not(feature = "crossbeam"))]
+    epoch::begin();
+    counted::begin();
+}
+
+#[cfg(not(feature = "crossbeam"))]
+pub(crate) mod epoch;
+
+/// Deferred freeing by crossbeam-epoch itself: every pin is some thirty steps.
+#[cfg(feature = "crossbeam")]
+pub(crate) mod epoch {
+    pub(crate) use crossbeam_epoch::{Guard, pin};
+}
+
+mod counted;
+mod published;

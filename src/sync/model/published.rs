@@ -1,0 +1,105 @@
+//! The published cell: an atomic index into an append-only list.
+
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
+use std::sync::Mutex;
+
+use loom::sync::atomic::{AtomicUsize, Ordering::*};
+
+use super::Arc;
+
+/// The std mutex is invisible to loom: it orders nothing in the model, and no schedule point lies
+/// inside it.
+pub(crate) struct Published<T> {
+    at: AtomicUsize,
+    list: Mutex<Vec<Option<Arc<T>>>>,
+}
+
+impl<T> Published<T> {
+    pub(crate) fn empty() -> Self {
+        Published { at: AtomicUsize::new(0), list: Mutex::new(Vec::new()) }
+    }
+
+    pub(crate) fn discard(self) {}
+
+    pub(crate) fn load(&self) -> Loaded<T> {
+        let at = self.at.load(Acquire);
+        let list = self.list.lock().unwrap();
+        Loaded(at.checked_sub(1).map(|at| {
+            let arc = list[at].as_ref().expect("published once, kept to the end");
+            Held(Arc::uncounted(arc))
+        }))
+    }
+
+    pub(crate) fn is(&self, expected: *const T) -> bool {
+        self.load().held().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
+    }
+
+    pub(crate) fn replace_if(
+        &self,
+        expected: *const T,
+        new: Option<Arc<T>>,
+    ) -> Result<Option<Arc<T>>, ()> {
+        let (old, new_at) = {
+            let mut list = self.list.lock().unwrap();
+            let at = |arc: &Option<Arc<T>>| arc.as_ref().map(Arc::as_ptr) == Some(expected);
+            let old = if expected.is_null() {
+                0
+            } else {
+                list.iter().rposition(at).expect("expected was published here") + 1
+            };
+            let new_at = if new.is_some() { list.len() + 1 } else { 0 };
+            if new.is_some() {
+                list.push(new);
+            }
+            (old, new_at)
+        };
+        match self.at.compare_exchange(old, new_at, AcqRel, Acquire) {
+            Ok(_) => {
+                let kept = old.checked_sub(1).map(|old| {
+                    let list = self.list.lock().unwrap();
+                    Arc::uncounted(list[old].as_ref().expect("kept to the end"))
+                });
+                Ok(kept.map(|arc| Arc::clone(&arc)))
+            }
+            Err(_) => {
+                let refused =
+                    new_at.checked_sub(1).and_then(|at| self.list.lock().unwrap()[at].take());
+                drop(refused);
+                Err(())
+            }
+        }
+    }
+}
+
+pub(crate) struct Loaded<T>(Option<Held<T>>);
+
+impl<T> Loaded<T> {
+    pub(crate) fn nothing() -> Self {
+        Loaded(None)
+    }
+
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.0.as_deref()
+    }
+
+    pub(crate) fn held(self) -> Option<Held<T>> {
+        self.0
+    }
+}
+
+/// Not counted: the list keeps it.
+pub(crate) struct Held<T>(ManuallyDrop<Arc<T>>);
+
+impl<T> Held<T> {
+    pub(crate) fn arc(&self) -> &Arc<T> {
+        &self.0
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
