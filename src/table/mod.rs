@@ -128,8 +128,8 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets[pos.bucket].load(pos.slot).held()
     }
 
-    /// The fresh value of a key in its home bucket, where nearly all stand: the whole of a hit. No
-    /// pin, no word read, no write once the slot's use bits are set.
+    /// The fresh value of a key: the whole of a hit. No pin, no word read, no write once the slot's
+    /// use bits are set. In its home bucket, where most stand, it is found without a call.
     #[inline]
     pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Loaded<Snapshot<K, V, E>>
     where
@@ -137,6 +137,41 @@ impl<K, V, E> Table<K, V, E> {
         Q: Eq + ?Sized,
     {
         let bucket = &self.buckets[self.home(hashed.upper())];
+        let loaded = Self::hit_in(bucket, hashed, key, now);
+        if loaded.get().is_none() && bucket.passed() {
+            return self.hit_beyond(hashed, key, now);
+        }
+        loaded
+    }
+
+    #[inline(never)]
+    fn hit_beyond<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Loaded<Snapshot<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let home = self.home(hashed.upper());
+        for distance in 1..self.span() {
+            let bucket = &self.buckets[self.nth(home, distance)];
+            let loaded = Self::hit_in(bucket, hashed, key, now);
+            if loaded.get().is_some() || !bucket.passed() {
+                return loaded;
+            }
+        }
+        Loaded::nothing()
+    }
+
+    #[inline(always)]
+    fn hit_in<Q>(
+        bucket: &Bucket<Snapshot<K, V, E>>,
+        hashed: Hashed,
+        key: &Q,
+        now: Tick,
+    ) -> Loaded<Snapshot<K, V, E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
         for slot in bucket.matching(hashed) {
             let loaded = bucket.load(slot);
             // Never fresh: a placeholder.

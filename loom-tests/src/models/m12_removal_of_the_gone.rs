@@ -61,6 +61,23 @@ fn m12_a_slot_is_free_only_when_its_cell_is_empty() {
     });
 }
 
+#[test]
+fn m12_of_two_deletes_one_frees_the_slot() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        small.set(1, 10, NOW);
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.delete(1, NOW))
+        };
+        let mine = small.delete(1, NOW);
+        assert_eq!(small.set(2, 20, NOW), Fate::Stored);
+        assert!(mine != other.join().unwrap(), "one of them deleted it");
+        assert_eq!(small.peek(2, NOW), Some(20), "nobody freed its slot");
+        small.check_rest();
+    });
+}
+
 /// The first bucket is full, 3 stands further on.
 fn overflowing() -> std::sync::Arc<Small> {
     let small = Small::new(3, one_home);
