@@ -46,6 +46,26 @@ fn m12_two_sets_of_a_gone_entry_leave_one() {
 }
 
 #[test]
+fn m12_a_removal_that_stalls_is_finished_by_those_who_meet_it() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        small.set(7, 0, 0);
+        // The first half of an eviction.
+        let (_, gone) = small.entry(7, GONE).expect("it is there");
+        assert!(gone.word.close_quiet());
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 2, GONE))
+        };
+        let got = small.get(7, GONE, 1);
+        assert_eq!(other.join().unwrap(), Fate::Stored);
+        assert!(matches!(got.value(), Some(1 | 2)), "{got:?}");
+        assert_eq!(small.peek(7, GONE), Some(2), "set during the load, or after it");
+        small.check_rest();
+    });
+}
+
+#[test]
 fn m12_a_slot_is_free_only_when_its_cell_is_empty() {
     model(2, || {
         let small = Small::new(2, one_home);
