@@ -190,7 +190,9 @@ impl<K, V, E> Table<K, V, E> {
                     return None;
                 } else {
                     evictions += 1;
-                    taken.units = usize::from(self.evict(now, tally)?);
+                    if !self.evict(now, tally, &mut taken) {
+                        return None;
+                    }
                 }
             }
         }
@@ -202,17 +204,22 @@ impl<K, V, E> Table<K, V, E> {
                 return None;
             }
             evictions += 1;
-            if self.evict(now, tally)? {
-                self.room.give_back(1, 0);
+            // Its weight is wanted; its unit is given back at once.
+            let mut spare = Taken { room: &self.room, units: 0, weight: 0, surplus: 0 };
+            if !self.evict(now, tally, &mut spare) {
+                return None;
             }
         }
         taken.weight = more;
         Some(taken)
     }
 
-    /// Moves the hand on until something is evicted. `Some(true)`: its unit is the caller's;
-    /// `Some(false)`: somebody else was quicker; `None`: there is nothing that may be taken.
-    fn evict(&self, now: Tick, tally: &mut Tally<K, V, E>) -> Option<bool> {
+    /// Moves the hand on until something is evicted, and hands its unit to `taken`, unless somebody
+    /// else was quicker; `false` when there is nothing that may be taken.
+    ///
+    /// The unit is handed over in the very step that frees it: what else was looked at may be dropped
+    /// in here, and its destructor panic.
+    fn evict(&self, now: Tick, tally: &mut Tally<K, V, E>, taken: &mut Taken<'_>) -> bool {
         let slots = self.buckets.len() * SLOTS;
         let mut least: Option<(u64, Pos, Hold<K, V, E>)> = None;
         let mut looks = 0;
@@ -231,13 +238,15 @@ impl<K, V, E> Table<K, V, E> {
                 continue;
             }
             if self.mortal && !held.servable(&self.late, now) {
-                return Some(self.take(pos, held, true, tally));
+                self.take(pos, &held, true, tally, taken);
+                return true;
             }
             // Once an unused one is found, the rest is looked at for what is gone, and not aged.
             if !matches!(least, Some((0, ..))) {
                 let uses = bucket.cool(pos.slot);
                 if uses == 0 && !self.mortal {
-                    return Some(self.take(pos, held, false, tally));
+                    self.take(pos, &held, false, tally, taken);
+                    return true;
                 }
                 if least.as_ref().is_none_or(|(fewest, ..)| uses < *fewest) {
                     least = Some((uses, pos, held));
@@ -248,20 +257,28 @@ impl<K, V, E> Table<K, V, E> {
                 break;
             }
         }
-        let (_, pos, held) = least?;
-        Some(self.take(pos, held, false, tally))
+        let Some((_, pos, held)) = least else { return false };
+        self.take(pos, &held, false, tally, taken);
+        true
     }
 
     /// Evicts one entry, unless somebody loads it: closes first, so that nobody can any more.
-    fn take(&self, pos: Pos, s: Hold<K, V, E>, gone: bool, tally: &mut Tally<K, V, E>) -> bool {
+    fn take(
+        &self,
+        pos: Pos,
+        s: &Snapshot<K, V, E>,
+        gone: bool,
+        tally: &mut Tally<K, V, E>,
+        taken: &mut Taken<'_>,
+    ) {
         if !s.word.close_quiet() {
-            return false;
+            return;
         }
-        let Some(victim) = self.unlink(pos, &s) else { return false };
+        let Some(victim) = self.unlink(pos, s) else { return };
+        taken.units += 1;
         self.room.give_back(0, victim.weight);
         self.hand.bury(victim.hash);
         tally.evicted += u64::from(!gone);
         tally.displaced.push(victim);
-        true
     }
 }
