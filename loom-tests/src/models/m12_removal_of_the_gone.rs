@@ -128,21 +128,25 @@ fn m12_an_overflow_key_is_found_while_its_home_bucket_churns() {
 #[test]
 fn m12_an_overflow_key_is_found_while_another_comes_and_goes() {
     model(2, || {
-        let small = overflowing();
-        // Room for one more value, but not for one more in the home bucket.
-        assert!(small.delete(1, NOW));
-        assert_eq!(small.set(5, 50, NOW), Fate::Stored);
+        let small = Small::new(3, one_home);
+        assert_eq!(small.set(1, 10, NOW), Fate::Stored);
+        // A load that is about to start, in the home bucket's other slot.
+        let _ = small.entry(9, NOW).expect("there is room");
+        for key in 3..=4 {
+            assert_eq!(small.set(key, u32::from(key) * 10, NOW), Fate::Stored);
+        }
         let churn = {
             let small = small.clone();
             thread::spawn(move || {
-                assert!(small.delete(2, NOW));
-                assert_eq!(small.set(4, 40, NOW), Fate::Stored);
-                small.delete(4, NOW);
+                assert!(small.delete(4, NOW));
+                assert_eq!(small.set(5, 50, NOW), Fate::Stored);
+                assert!(small.delete(5, NOW));
             })
         };
         assert_eq!(small.peek(3, NOW), Some(30));
         assert_eq!(small.peek(3, NOW), Some(30));
         churn.join().unwrap();
+        assert!(!small.delete(9, NOW), "it had no value yet");
         small.check_rest();
     });
 }
