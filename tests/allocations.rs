@@ -4,72 +4,18 @@
 //! crossbeam-epoch's bags: each thread's participant once, and one full bag (64 deferred frees) that is
 //! handed to the global queue. An operation that displaces a flight defers one free, so the epoch's share
 //! is one allocation in 64 operations, 0.016 each. Where a mean is asserted, so much is allowed for.
-#![allow(unsafe_code, reason = "a global allocator cannot be written without")]
 
 #[path = "support/controlled.rs"]
 mod controlled;
+#[path = "support/counting.rs"]
+mod counting;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use controlled::{Failure, STALE, secs, until};
-use lastcache::{BackOff, Builder, CallerRuns, Job, ManualClock, State};
-
-thread_local! {
-    /// Allocations of this thread, their bytes, and the bytes it freed, of whoever allocated them.
-    static COUNT: Cell<u64> = const { Cell::new(0) };
-    static BYTES: Cell<u64> = const { Cell::new(0) };
-    static FREED: Cell<u64> = const { Cell::new(0) };
-}
-
-/// The system's allocator, and a count.
-struct Counting;
-
-impl Counting {
-    // None of the cells has a destructor, so they can be had as long as the thread lives.
-    fn note(size: usize) {
-        let _ = COUNT.try_with(|count| count.set(count.get() + 1));
-        let _ = BYTES.try_with(|bytes| bytes.set(bytes.get() + size as u64));
-    }
-
-    fn note_freed(size: usize) {
-        let _ = FREED.try_with(|freed| freed.set(freed.get() + size as u64));
-    }
-}
-
-// SAFETY: every call is passed on to the system's allocator as it came; counting allocates nothing.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        Counting::note(layout.size());
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        Counting::note_freed(layout.size());
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        Counting::note_freed(layout.size());
-        Counting::note(size);
-        // SAFETY: the caller's promise, passed on.
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// How often this thread allocated in `f`.
-fn allocations(f: impl FnOnce()) -> u64 {
-    let before = COUNT.get();
-    f();
-    COUNT.get() - before
-}
+use counting::{BYTES, COUNT, FREED, allocations};
+use lastcache::{Builder, CallerRuns, Job, ManualClock};
 
 /// The mean over so many operations.
 const MANY: u64 = 10_000;
@@ -194,27 +140,6 @@ fn a_stale_hit_allocates_nothing_while_the_queue_is_full_or_the_cache_closed() {
         assert_eq!(cache.stats().skipped, if closed { 0 } else { MANY + 1 });
         drop(jobs.next());
     }
-}
-
-#[test]
-fn a_back_off_answer_allocates_nothing() {
-    let clock = ManualClock::new();
-    let cache = built(&clock, |b| b.back_off(BackOff::fixed(secs(100))));
-    cache.set(1, 10);
-    clock.set(STALE);
-    assert!(cache.get_stale(&1, |_| Err("down")).is_ok());
-    for _ in 0..200 {
-        drop(cache.get_stale(&1, never).expect("in back-off"));
-    }
-    let count = allocations(|| {
-        for _ in 0..MANY {
-            let served = cache.get_stale(&1, never).expect("in back-off");
-            assert!(matches!(served.state(), State::BackOff { .. }));
-            drop(cache.get_swr(&1, never).expect("in back-off"));
-        }
-    });
-    println!("back-off: {count} allocations in {} answers", 2 * MANY);
-    assert_eq!(count, 0);
 }
 
 #[test]
