@@ -95,14 +95,10 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
-        if let Some(s) = self.core.hit(hashed, key).0.get() {
-            return Ok(read(s.value()));
+        match self.core.hit(hashed, key) {
+            Some((held, _)) => Ok(read(held.value())),
+            None => self.core.load_with(hashed, key, read, fetch),
         }
-        let served = self.core.load(hashed, key, fetch)?;
-        let value = read(&served);
-        // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
-        drop(served);
-        Ok(value)
     }
 
     /// As [`get`](Cache::get), and says how old the value is, whether stale, and why; it is served by
@@ -135,9 +131,8 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
-        let (loaded, now) = self.core.hit(hashed, key);
-        match loaded.held() {
-            Some(held) => Ok(Served::hit(held, now)),
+        match self.core.hit(hashed, key) {
+            Some((held, now)) => Ok(Served::hit(held, now)),
             None => self.core.load(hashed, key, fetch),
         }
     }
@@ -175,9 +170,8 @@ where
         F: FnOnce(&K) -> Result<V, E> + Send + 'static,
     {
         let hashed = self.core.hash(key);
-        let (loaded, now) = self.core.hit(hashed, key);
-        match loaded.held() {
-            Some(held) => Ok(Served::hit(held, now)),
+        match self.core.hit(hashed, key) {
+            Some((held, now)) => Ok(Served::hit(held, now)),
             None => self.core.revalidate(hashed, key, fetch),
         }
     }
@@ -221,6 +215,27 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
+    #[cold]
+    #[inline(never)]
+    fn load_with<Q, F, R>(
+        self: &Arc<Self>,
+        hashed: Hashed,
+        key: &Q,
+        read: impl FnOnce(&V) -> R,
+        fetch: F,
+    ) -> Result<R, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: FnOnce(&K) -> Result<V, E>,
+    {
+        let served = self.load(hashed, key, fetch)?;
+        let value = read(&served);
+        // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
+        drop(served);
+        Ok(value)
+    }
+
     #[inline(never)]
     fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
     where

@@ -8,7 +8,7 @@ use crate::policy::{BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
 use crate::stats::{Count, Counters};
-use crate::sync::{Arc, Loaded};
+use crate::sync::Arc;
 use crate::table::{Fate, Hashed, Table, Tally};
 use crate::time::{Clock, Tick};
 
@@ -59,8 +59,8 @@ where
     }
 
     /// The fresh value of a key, where it is found at once: the whole of a hit.
-    #[inline]
-    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> (Loaded<Snapshot<K, V, E>>, Tick)
+    #[inline(always)]
+    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -68,11 +68,9 @@ where
         // The clock first: its loads overlap with those of the bucket, and not with what comes after
         // the first read-modify-write.
         let now = self.clock.now();
-        let loaded = self.table.hit(hashed, key, now);
-        if loaded.get().is_some() {
-            self.counters.add(Count::Hits);
-        }
-        (loaded, now)
+        let held = self.table.hit(hashed, key, now)?;
+        self.counters.add(Count::Hits);
+        Some((held, now))
     }
 
     /// The value of a key if some window still covers it.

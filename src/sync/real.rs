@@ -21,6 +21,10 @@ pub(crate) mod thread {
 /// Slots of a bucket: with two control words, eight words make one cache line.
 pub(crate) const SLOTS: usize = 6;
 
+/// Slots for each value of the capacity: a load of a half. Two values in a hundred then stand
+/// beyond their home bucket, and 96 bytes hold a `u64` under a `u64`.
+pub(crate) const SLOTS_PER_VALUE: usize = 2;
+
 /// Deferred freeing, on a collector of the crate's own: a pin here runs nobody else's destructors,
 /// and nobody else's long pin holds back what is freed here.
 pub(crate) mod epoch {
@@ -42,7 +46,7 @@ pub(crate) mod epoch {
     }
 }
 
-pub(crate) use published::{Held, Loaded, Published};
+pub(crate) use published::{Held, Published};
 
 mod published {
     use std::ops::Deref;
@@ -69,8 +73,9 @@ mod published {
 
         /// What is published now. Wait-free, and never runs a destructor of another value.
         #[inline]
-        pub(crate) fn load(&self) -> Loaded<T> {
-            Loaded(self.0.load())
+        pub(crate) fn load(&self) -> Option<Held<T>> {
+            let loaded = self.0.load();
+            loaded.is_some().then_some(Held(loaded))
         }
 
         /// Whether `expected` is what is published now.
@@ -94,27 +99,6 @@ mod published {
             } else {
                 Err(())
             }
-        }
-    }
-
-    /// What a load found. As large as a hold, so that on the hit path it stays in registers.
-    pub(crate) struct Loaded<T>(Guard<Option<Arc<T>>>);
-
-    impl<T> Loaded<T> {
-        pub(crate) fn nothing() -> Self {
-            Loaded(Guard::from_inner(None))
-        }
-
-        /// What was found.
-        #[inline]
-        pub(crate) fn get(&self) -> Option<&T> {
-            self.0.as_deref()
-        }
-
-        /// A hold on it.
-        #[inline]
-        pub(crate) fn held(self) -> Option<Held<T>> {
-            if self.0.is_some() { Some(Held(self.0)) } else { None }
         }
     }
 

@@ -15,7 +15,7 @@
 use std::hash::BuildHasher;
 
 use crate::sync::atomic::{AtomicU64, Ordering::*};
-use crate::sync::{Loaded, Published, SLOTS};
+use crate::sync::{Held, Published, SLOTS};
 
 const LOW: u64 = 0x0101_0101_0101_0101 >> (64 - 8 * SLOTS);
 const HIGH: u64 = LOW << 7;
@@ -33,7 +33,6 @@ pub(crate) struct Hashed(u64);
 impl Hashed {
     #[inline]
     pub(crate) fn of<Q: std::hash::Hash + ?Sized>(hasher: &impl BuildHasher, key: &Q) -> Hashed {
-        // Folded multiply: every bit of the user's hash reaches both halves of the product.
         // Folded multiply: every bit of the user's hash reaches both halves of the product.
         let hash = hasher.hash_one(key) ^ 0x2d35_8dcc_aa6c_78a5;
         let wide = u128::from(hash) * u128::from(0x9e37_79b9_7f4a_7c15_u64);
@@ -80,15 +79,15 @@ impl<T> Bucket<T> {
     }
 
     #[inline]
-    pub(crate) fn load(&self, slot: usize) -> Loaded<T> {
+    pub(crate) fn load(&self, slot: usize) -> Option<Held<T>> {
         self.cells[slot].load()
     }
 
-    /// The slots whose tag is the hash's, and now and then one above such a slot: compare the keys.
+    /// The tags and use bits as they are now.
     #[inline]
-    pub(crate) fn matching(&self, hashed: Hashed) -> Slots {
+    pub(crate) fn tags(&self) -> Tags {
         // Acquire: a tag seen was set before its cell was filled, and stays while the entry stands.
-        Slots::with_byte(self.tags.load(Acquire), hashed.tag())
+        Tags(self.tags.load(Acquire))
     }
 
     /// The slots that are reserved.
@@ -119,11 +118,11 @@ impl<T> Bucket<T> {
         self.tags.fetch_and(!(0xff << (8 * slot) | 3 << (USES_AT + 2 * slot)), AcqRel);
     }
 
-    /// Notes a use, by setting both bits. A slot that has them is only read, so a hot key writes
-    /// nothing. Relaxed: advice to the hand.
+    /// Notes a use, by setting both bits, unless they were `seen` set: a hot key writes nothing.
+    /// Relaxed: advice to the hand, as is what was seen a moment ago.
     #[inline]
-    pub(crate) fn touch(&self, slot: usize) {
-        if uses(self.tags.load(Relaxed), slot) != MOST_USES {
+    pub(crate) fn touch(&self, seen: Tags, slot: usize) {
+        if uses(seen.0, slot) != MOST_USES {
             self.note(slot);
         }
     }
@@ -187,6 +186,18 @@ impl<T> Bucket<T> {
 
 fn uses(tags: u64, slot: usize) -> u64 {
     tags >> (USES_AT + 2 * slot) & MOST_USES
+}
+
+/// What a bucket's tag word said at some moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Tags(u64);
+
+impl Tags {
+    /// The slots whose tag is the hash's, and now and then one above such a slot: compare the keys.
+    #[inline]
+    pub(crate) fn matching(self, hashed: Hashed) -> Slots {
+        Slots::with_byte(self.0, hashed.tag())
+    }
 }
 
 /// A set of slots, lowest first.

@@ -19,7 +19,7 @@ fn sign(cell: &Cell) {
 }
 
 fn is_signed(cell: &Cell) -> bool {
-    cell.load().held().is_some_and(|held| **held.arc() == 1)
+    cell.load().is_some_and(|held| **held.arc() == 1)
 }
 
 /// One thread publishes, another looks. loom explores from the order in which it first ran them, and
@@ -98,12 +98,12 @@ fn m10_a_value_that_replaced_another_is_seen_through_the_cell() {
             cell
         },
         |cell| {
-            let old = Arc::clone(cell.load().held().expect("published before").arc());
+            let old = Arc::clone(cell.load().expect("published before").arc());
             let new = Arc::new(2);
             assert!(cell.replace_if(Arc::as_ptr(&old), Some(new)).is_ok());
         },
-        |cell| assert!(matches!(**cell.load().held().expect("never empty").arc(), 1 | 2)),
-        |cell| assert_eq!(**cell.load().held().expect("never empty").arc(), 2),
+        |cell| assert!(matches!(**cell.load().expect("never empty").arc(), 1 | 2)),
+        |cell| assert_eq!(**cell.load().expect("never empty").arc(), 2),
     );
 }
 

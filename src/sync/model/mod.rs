@@ -7,7 +7,7 @@
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
-//! | six slots in a bucket | two | overflow is reached with fewer keys |
+//! | six slots in a bucket, two for a value | two, one | overflow is reached with fewer keys |
 //!
 //! What is not modelled: arc-swap's inside, and that a replaced snapshot may be freed while the model
 //! runs: the list keeps everything that was ever published until its cell is dropped. Values dropped
@@ -17,7 +17,7 @@
 pub(crate) use loom::hint::spin_loop;
 
 pub(crate) use counted::{Arc, Weak};
-pub(crate) use published::{Held, Loaded, Published};
+pub(crate) use published::{Held, Published};
 
 /// Atomics.
 pub(crate) mod atomic {
@@ -43,6 +43,9 @@ pub(crate) mod thread {
 
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;
+
+/// Slots for each value of the capacity.
+pub(crate) const SLOTS_PER_VALUE: usize = 1;
 
 /// Begins an execution: forgets what the one before it left.
 pub(crate) fn begin() {

@@ -22,17 +22,17 @@ impl<T> Published<T> {
 
     pub(crate) fn discard(self) {}
 
-    pub(crate) fn load(&self) -> Loaded<T> {
+    pub(crate) fn load(&self) -> Option<Held<T>> {
         let at = self.at.load(Acquire);
         let list = self.list.lock().unwrap();
-        Loaded(at.checked_sub(1).map(|at| {
+        at.checked_sub(1).map(|at| {
             let arc = list[at].as_ref().expect("published once, kept to the end");
             Held(Arc::uncounted(arc))
-        }))
+        })
     }
 
     pub(crate) fn is(&self, expected: *const T) -> bool {
-        self.load().held().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
+        self.load().map_or(std::ptr::null(), |held| Arc::as_ptr(held.arc())) == expected
     }
 
     pub(crate) fn replace_if(
@@ -69,22 +69,6 @@ impl<T> Published<T> {
                 Err(())
             }
         }
-    }
-}
-
-pub(crate) struct Loaded<T>(Option<Held<T>>);
-
-impl<T> Loaded<T> {
-    pub(crate) fn nothing() -> Self {
-        Loaded(None)
-    }
-
-    pub(crate) fn get(&self) -> Option<&T> {
-        self.0.as_deref()
-    }
-
-    pub(crate) fn held(self) -> Option<Held<T>> {
-        self.0
     }
 }
 
