@@ -1,13 +1,20 @@
-//! What a caller is answered once its load is over: the same for blocking and async callers.
+//! What a caller is to do, and what it is answered: the same for blocking and async callers.
+//!
+//! The fronts run fetches, wait and hand out; all they decide on is in here and below. So they differ
+//! only in how they wait, and in how they hold what they hand out.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::core::Core;
+use crate::duty::{Claim, Ended};
 use crate::error::Error;
-use crate::served::{Hold, Served, Why};
-use crate::snapshot::{Failure, Flight, Outcome, Snapshot};
+use crate::load::{self, Fetched};
+use crate::lookup::{Start, Step};
+use crate::policy::Ask;
+use crate::served::{Hold, Keep, Served, Why};
+use crate::snapshot::{Failure, Flight, Outcome, Snapshot, Ticket};
 use crate::stats::Count;
 use crate::sync::Arc;
 use crate::table::Hashed;
@@ -16,16 +23,96 @@ use crate::word::Outcome::{Abandoned, Failed, Published};
 /// What the `get` family returns, but for how the value is handed out.
 pub(crate) type Answer<K, V, E> = Result<Served<K, V, E>, Error<E>>;
 
+/// What a caller asks for, and how its front holds what it gets.
+pub(crate) struct Asked<'a, Q: ?Sized, K, V, E> {
+    pub(crate) key: &'a Q,
+    pub(crate) hashed: Hashed,
+    pub(crate) ask: Ask,
+    pub(crate) keep: Keep<K, V, E>,
+}
+
+/// What a front is to do next.
+pub(crate) enum Turn<K, V, E, S> {
+    Answer(Answer<K, V, E>),
+    /// Hand this out, and start the refresh behind it.
+    Start(Served<K, V, E>, Start<K, V, E, S>),
+    /// Run the fetch, and come back with what it did.
+    Lead(Claim<K, V, E, S>),
+    /// Wait, and come back with the outcome.
+    Join(Ticket<K, V, E>),
+    /// Run the fetch, and keep nothing.
+    Uncached,
+}
+
 impl<K, V, E, S> Core<K, V, E, S>
 where
     K: Hash + Eq + Clone,
     S: BuildHasher,
 {
+    /// What the caller is to do. Its `first` turn is what the call counts as.
+    pub(crate) fn turn<Q>(
+        self: &Arc<Self>,
+        asked: &Asked<'_, Q, K, V, E>,
+        first: bool,
+    ) -> Turn<K, V, E, S>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+    {
+        let step = self.lookup(asked.hashed, asked.key, asked.ask);
+        if first {
+            self.counters.add(match &step {
+                Step::Hit(..) => Count::Hits,
+                Step::Stale(..) | Step::BackOff(..) => Count::StaleHits,
+                _ => Count::Misses,
+            });
+        }
+        match step {
+            Step::Hit(held, now) => Turn::Answer(Ok(Served::hit((asked.keep)(held), now))),
+            Step::Stale(held, now, to_start) => {
+                let flight = to_start.as_ref().map(|(queued, _)| Arc::clone(queued.flight()));
+                let served = Served::new((asked.keep)(held), now, Why::Stale, flight);
+                match to_start {
+                    Some(to_start) => Turn::Start(served, to_start),
+                    None => Turn::Answer(Ok(served)),
+                }
+            }
+            Step::BackOff(held, now, flight, why) => {
+                let why = Why::BackOff(why);
+                Turn::Answer(Ok(Served::new((asked.keep)(held), now, why, Some(flight))))
+            }
+            Step::Lead(claim) => Turn::Lead(claim),
+            Step::Join(ticket) => {
+                self.counters.add(Count::Joins);
+                Turn::Join(ticket)
+            }
+            Step::Reentrant => Turn::Answer(self.cover(asked, Error::Reentrant, None)),
+            Step::Uncached => Turn::Uncached,
+        }
+    }
+
+    /// Ends the load that the caller led; a panic of its fetch goes on here, once the key is free.
+    pub(crate) fn led<Q>(
+        &self,
+        asked: &Asked<'_, Q, K, V, E>,
+        claim: Claim<K, V, E, S>,
+        fetched: Fetched<V, E>,
+    ) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let (Ended { outcome, flight }, panic) = load::end(self, claim, fetched);
+        if let Some(panic) = panic {
+            resume_unwind(panic);
+        }
+        self.outcome(asked, outcome, flight).unwrap_or(Err(Error::Closed))
+    }
+
     /// What a flight's outcome is worth to one of its callers; `None` when it was given up.
     pub(crate) fn outcome<Q>(
         &self,
-        hashed: Hashed,
-        key: &Q,
+        asked: &Asked<'_, Q, K, V, E>,
         outcome: Outcome<K, V, E>,
         flight: Arc<Flight<K, V, E>>,
     ) -> Option<Answer<K, V, E>>
@@ -34,17 +121,11 @@ where
         Q: Eq + ?Sized,
     {
         match outcome {
-            Published(s) => {
-                // Published for this caller, yet no longer fresh if its time to live was nothing, or
-                // this joiner slow.
-                let now = self.clock.now();
-                let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
-                Some(Ok(Served::new(Hold::Shared(s), now, why, Some(flight))))
-            }
+            Published(s) => Some(Ok(self.loaded(s, Some(flight)))),
             Failed(why) => {
                 let Failure { error, masked, .. } = &*why;
                 Some(if *masked {
-                    self.cover(hashed, key, error.clone(), Some(flight))
+                    self.cover(asked, error.clone(), Some(flight))
                 } else {
                     Err(error.clone())
                 })
@@ -53,11 +134,22 @@ where
         }
     }
 
-    /// Covers an error with what is in the cache at this moment, if a window allows it.
-    pub(crate) fn cover<Q>(
+    /// What was published for this caller, and yet is no longer fresh if its time to live was nothing,
+    /// or this joiner slow.
+    fn loaded(
         &self,
-        hashed: Hashed,
-        key: &Q,
+        s: Arc<Snapshot<K, V, E>>,
+        flight: Option<Arc<Flight<K, V, E>>>,
+    ) -> Served<K, V, E> {
+        let now = self.clock.now();
+        let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
+        Served::new(Hold::Shared(s), now, why, flight)
+    }
+
+    /// Covers an error with what is in the cache at this moment, if a window allows it.
+    fn cover<Q>(
+        &self,
+        asked: &Asked<'_, Q, K, V, E>,
         error: Error<E>,
         flight: Option<Arc<Flight<K, V, E>>>,
     ) -> Answer<K, V, E>
@@ -65,30 +157,32 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let Some((_, held)) = self.table.find(hashed, key) else { return Err(error) };
+        let Some((_, held)) = self.table.find(asked.hashed, asked.key) else { return Err(error) };
         let now = self.clock.now();
         if held.is_fresh(now) {
-            return Ok(Served::hit(held, now));
+            return Ok(Served::hit((asked.keep)(held), now));
         }
         if !held.deadlines(self.table.late()).falls_back(now) {
             return Err(error);
         }
-        Ok(Served::new(Hold::Guard(held), now, Why::Fallback(error), flight))
+        Ok(Served::new((asked.keep)(held), now, Why::Fallback(error), flight))
     }
 
-    /// Runs a fetch whose value has no place in the table.
-    pub(crate) fn uncached<F>(&self, key: K, hashed: Hashed, fetch: F) -> Answer<K, V, E>
-    where
-        F: FnOnce(&K) -> Result<V, E>,
-    {
+    /// Ends a load whose value has no place in the table.
+    pub(crate) fn uncached(
+        &self,
+        hashed: Hashed,
+        key: K,
+        fetched: Fetched<V, E>,
+    ) -> Answer<K, V, E> {
         self.counters.add(Count::Uncached);
-        match catch_unwind(AssertUnwindSafe(|| fetch(&key).map(|value| self.draft(&key, value)))) {
+        let drafted = fetched.and_then(|fetched| {
+            catch_unwind(AssertUnwindSafe(|| fetched.map(|value| self.draft(&key, value))))
+        });
+        match drafted {
             Ok(Ok(draft)) => {
                 self.counters.add(Count::Loads);
-                let now = draft.published;
-                let s = Snapshot::new(hashed.upper(), key, draft);
-                let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
-                Ok(Served::new(Hold::Shared(s), now, why, None))
+                Ok(self.loaded(Snapshot::new(hashed.upper(), key, draft), None))
             }
             Ok(Err(error)) => {
                 self.counters.add(Count::Failures);

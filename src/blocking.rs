@@ -2,18 +2,19 @@
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, Asked, Turn};
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::duty::Queued;
 use crate::error::Error;
 use crate::load;
-use crate::lookup::{Start, Step};
+use crate::lookup::Start;
 use crate::policy::Ask;
 use crate::refresh::Task;
-use crate::served::{Hold, Served, Why};
+use crate::served::{Hold, Served};
 use crate::stats::Count;
 use crate::sync::Arc;
 use crate::table::Hashed;
@@ -132,7 +133,7 @@ where
     {
         let hashed = self.core.hash(key);
         match self.core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(held, now)),
+            Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
             None => self.core.load(hashed, key, fetch),
         }
     }
@@ -171,40 +172,35 @@ where
     {
         let hashed = self.core.hash(key);
         match self.core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(held, now)),
+            Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
             None => self.core.revalidate(hashed, key, fetch),
         }
     }
 }
 
-/// A fetch to be run behind a stale read.
+/// A fetch to be run behind a stale read. Given up unrun, it first frees the key.
 struct Background<K, V, E, S, F> {
     queued: Queued<K, V, E, S>,
     fetch: F,
 }
 
-impl<K, V, E, S, F> Task for Background<K, V, E, S, F>
+impl<K, V, E, S, F> Background<K, V, E, S, F>
 where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-    S: BuildHasher + Send + Sync + 'static,
-    F: FnOnce(&K) -> Result<V, E> + Send + 'static,
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+    F: FnOnce(&K) -> Result<V, E>,
 {
-    fn run(self: Box<Self>) {
-        // A panic is the flight's outcome by then; one of a hook after its end harms nobody.
-        drop(catch_unwind(AssertUnwindSafe(|| {
-            let Background { queued, fetch } = *self;
-            let Some((claim, core)) = queued.start() else { return };
-            // The cache may be gone, then or after the fetch: the claim's drop ends the flight.
-            let Some(()) = core.upgrade().map(|core| core.counters.add(Count::Refreshes)) else {
-                return;
-            };
-            let fetched = load::fetch(&claim, fetch);
-            if let Some(core) = core.upgrade() {
-                drop(load::end(&core, claim, fetched));
-            }
-        })));
+    fn run(self) {
+        let Background { queued, fetch } = self;
+        let Some((claim, core)) = queued.start() else { return };
+        // The cache may be gone, then or after the fetch: the claim's drop ends the flight.
+        let Some(()) = core.upgrade().map(|core| core.counters.add(Count::Refreshes)) else {
+            return;
+        };
+        let fetched = load::fetch(&claim, fetch);
+        if let Some(core) = core.upgrade() {
+            drop(load::end(&core, claim, fetched));
+        }
     }
 }
 
@@ -236,6 +232,7 @@ where
         Ok(value)
     }
 
+    #[cold]
     #[inline(never)]
     fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
     where
@@ -256,11 +253,12 @@ where
         F: FnOnce(&K) -> Result<V, E> + Send + 'static,
     {
         self.answer(hashed, key, Ask::WhileRevalidate, fetch, |(queued, admitted), fetch| {
-            admitted.submit(Box::new(Background { queued, fetch }));
+            let background = Background { queued, fetch };
+            admitted.submit(Task::Blocking(Box::new(move || background.run())));
         })
     }
 
-    /// Does what `lookup` says until there is an answer.
+    /// Takes turns until there is an answer.
     fn answer<Q, F>(
         self: &Arc<Self>,
         hashed: Hashed,
@@ -274,48 +272,30 @@ where
         Q: Eq + ToOwned<Owned = K> + ?Sized,
         F: FnOnce(&K) -> Result<V, E>,
     {
+        let asked = Asked { key, hashed, ask, keep: Hold::as_found };
         let mut first = true;
         loop {
-            let step = self.lookup(hashed, key, ask);
-            if std::mem::take(&mut first) {
-                self.counters.add(match &step {
-                    Step::Hit(..) => Count::Hits,
-                    Step::Stale(..) | Step::BackOff(..) => Count::StaleHits,
-                    _ => Count::Misses,
-                });
-            }
-            match step {
-                Step::Hit(held, now) => return Ok(Served::hit(held, now)),
-                Step::Stale(held, now, to_start) => {
-                    let flight = to_start.as_ref().map(|(queued, _)| Arc::clone(queued.flight()));
-                    if let Some(to_start) = to_start {
-                        start(to_start, fetch);
-                    }
-                    return Ok(Served::new(Hold::Guard(held), now, Why::Stale, flight));
+            match self.turn(&asked, mem::take(&mut first)) {
+                Turn::Answer(answer) => return answer,
+                Turn::Start(served, to_start) => {
+                    start(to_start, fetch);
+                    return Ok(served);
                 }
-                Step::BackOff(held, now, flight, why) => {
-                    let why = Why::BackOff(why);
-                    return Ok(Served::new(Hold::Guard(held), now, why, Some(flight)));
-                }
-                Step::Lead(claim) => {
+                Turn::Lead(claim) => {
                     let fetched = load::fetch(&claim, fetch);
-                    let (ended, panic) = load::end(self, claim, fetched);
-                    if let Some(panic) = panic {
-                        resume_unwind(panic);
-                    }
-                    let answer = self.outcome(hashed, key, ended.outcome, ended.flight);
-                    return answer.unwrap_or(Err(Error::Closed));
+                    return self.led(&asked, claim, fetched);
                 }
-                Step::Join(ticket) => {
-                    self.counters.add(Count::Joins);
+                Turn::Join(ticket) => {
                     let outcome = ticket.wait();
-                    let flight = Arc::clone(ticket.flight());
-                    if let Some(answer) = self.outcome(hashed, key, outcome, flight) {
+                    if let Some(answer) = self.outcome(&asked, outcome, ticket.into_flight()) {
                         return answer;
                     }
                 }
-                Step::Reentrant => return self.cover(hashed, key, Error::Reentrant, None),
-                Step::Uncached => return self.uncached(key.to_owned(), hashed, fetch),
+                Turn::Uncached => {
+                    let key = key.to_owned();
+                    let fetched = catch_unwind(AssertUnwindSafe(|| fetch(&key)));
+                    return self.uncached(hashed, key, fetched);
+                }
             }
         }
     }

@@ -60,7 +60,7 @@ where
     {
         let (held, now) = self.core.servable(key)?;
         let why = if held.is_fresh(now) { Why::Fresh } else { Why::Stale };
-        Some(Served::new(Hold::Guard(held), now, why, None))
+        Some(Served::new(Hold::as_found(held), now, why, None))
     }
 
     /// Publishes a value at once; whether it was kept. Never waits for a flight.

@@ -13,13 +13,15 @@
 //! 3. A lease that goes away without an outcome (panic, cancellation) abandons the flight.
 //! 4. Whoever sits down before the end is woken by it; whoever comes later sees the outcome.
 
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread;
 use crate::time::Patience;
-use crate::waiters::{Waiters, Wake};
+use crate::waiters::{Stay, Waiters};
 use crate::word::{Outcome, Settled};
 
 const QUEUED: usize = 0;
@@ -125,24 +127,29 @@ impl<P, F> Drop for Lease<P, F> {
     }
 }
 
-/// A joiner's claim on the outcome.
+/// A joiner's claim on the outcome: a thread waits for it, a task polls it.
 #[must_use]
 pub(crate) struct Ticket<P, F> {
     flight: Arc<Flight<P, F>>,
+    stay: Stay,
 }
 
 impl<P, F> Ticket<P, F> {
     pub(crate) fn on(flight: Arc<Flight<P, F>>) -> Self {
-        Ticket { flight }
+        Ticket { flight, stay: Stay::default() }
     }
 
     pub(crate) fn flight(&self) -> &Arc<Flight<P, F>> {
         &self.flight
     }
 
+    pub(crate) fn into_flight(self) -> Arc<Flight<P, F>> {
+        Arc::clone(&self.flight)
+    }
+
     /// Sleeps until the flight has ended.
     pub(crate) fn wait(&self) -> Outcome<P, F> {
-        let _seat = self.flight.waiters.sit(Wake::this_thread());
+        let _seat = self.flight.waiters.sit();
         loop {
             if let Some(outcome) = self.flight.outcome() {
                 return outcome;
@@ -154,12 +161,36 @@ impl<P, F> Ticket<P, F> {
     /// Sleeps until the flight has ended or `d` has passed.
     pub(crate) fn wait_timeout(&self, d: Duration) -> Option<Outcome<P, F>> {
         let patience = Patience::lasting(d);
-        let _seat = self.flight.waiters.sit(Wake::this_thread());
+        let _seat = self.flight.waiters.sit();
         loop {
             if let Some(outcome) = self.flight.outcome() {
                 return Some(outcome);
             }
             thread::park_timeout(patience.left()?);
         }
+    }
+}
+
+impl<P, F> Future for Ticket<P, F> {
+    type Output = Outcome<P, F>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<P, F>> {
+        let Ticket { flight, stay } = &mut *self;
+        loop {
+            if let Some(outcome) = flight.outcome() {
+                return Poll::Ready(outcome);
+            }
+            // Seated before the end, it is woken by it; too late for a seat, it finds the outcome, which
+            // was set before the list was ended.
+            if flight.waiters.attend(stay, cx.waker()) {
+                return Poll::Pending;
+            }
+        }
+    }
+}
+
+impl<P, F> Drop for Ticket<P, F> {
+    fn drop(&mut self) {
+        self.flight.waiters.leave(&mut self.stay);
     }
 }

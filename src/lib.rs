@@ -97,6 +97,7 @@ mod duty;
 mod error;
 mod fifo;
 mod flight;
+mod future;
 mod iter;
 mod load;
 mod lookup;

@@ -7,6 +7,8 @@
 use std::any::Any;
 use std::hash::{BuildHasher, Hash};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use crate::core::Core;
 use crate::duty::{Claim, Ended};
@@ -19,14 +21,47 @@ use crate::sync::Arc;
 
 /// A caught panic.
 pub(crate) type Panic = Box<dyn Any + Send>;
+/// What a fetch did.
+pub(crate) type Fetched<V, E> = Result<Result<V, E>, Panic>;
 
 /// Runs `fetch` for the claim, as this thread's own flight.
 pub(crate) fn fetch<K, V, E, S>(
     claim: &Claim<K, V, E, S>,
     fetch: impl FnOnce(&K) -> Result<V, E>,
-) -> Result<Result<V, E>, Panic> {
+) -> Fetched<V, E> {
     let _inside = nest::enter(&**claim.flight());
     catch_unwind(AssertUnwindSafe(|| fetch(claim.key())))
+}
+
+/// Polls `fetch` for the claim: the flight is this thread's own while that takes.
+pub(crate) fn poll<K, V, E, S>(
+    claim: &Claim<K, V, E, S>,
+    fetch: Pin<&mut Option<impl Future<Output = Result<V, E>>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Fetched<V, E>> {
+    let _inside = nest::enter(&**claim.flight());
+    poll_unclaimed(fetch, cx)
+}
+
+/// Polls `fetch`. What is over is dropped at once, since its destructor is the fetch's too.
+pub(crate) fn poll_unclaimed<V, E>(
+    mut fetch: Pin<&mut Option<impl Future<Output = Result<V, E>>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Fetched<V, E>> {
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let Some(running) = fetch.as_mut().as_pin_mut() else {
+            unreachable!("what is over is not polled again")
+        };
+        let polled = running.poll(cx);
+        if polled.is_ready() {
+            fetch.set(None);
+        }
+        polled
+    }));
+    match polled {
+        Ok(polled) => polled.map(Ok),
+        Err(panic) => Poll::Ready(Err(panic)),
+    }
 }
 
 /// Ends the claim's flight with what its fetch did. A panic, of the fetch or of a hook before the
@@ -34,7 +69,7 @@ pub(crate) fn fetch<K, V, E, S>(
 pub(crate) fn end<K, V, E, S>(
     core: &Core<K, V, E, S>,
     claim: Claim<K, V, E, S>,
-    fetched: Result<Result<V, E>, Panic>,
+    fetched: Fetched<V, E>,
 ) -> (Ended<K, V, E>, Option<Panic>)
 where
     K: Hash + Eq + Clone,

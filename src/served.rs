@@ -2,13 +2,15 @@
 
 use std::fmt;
 use std::ops::Deref;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use crate::error::Error;
 use crate::nest;
 use crate::snapshot::{self, Failure, Flight, Snapshot, Ticket};
 use crate::state::Phase;
-use crate::sync::Arc;
+use crate::sync::{Arc, Kept};
 use crate::time::Tick;
 use crate::word::Outcome::{self, Abandoned, Failed, Published};
 
@@ -43,8 +45,26 @@ pub(crate) enum Why<E> {
 
 pub(crate) enum Hold<K, V, E> {
     /// ArcSwap's guard: no reference count is touched.
-    Guard(snapshot::Hold<K, V, E>),
+    Guard(Kept<Snapshot<K, V, E>>),
     Shared(Arc<Snapshot<K, V, E>>),
+}
+
+/// How a front holds what it hands out.
+pub(crate) type Keep<K, V, E> = fn(snapshot::Hold<K, V, E>) -> Hold<K, V, E>;
+
+impl<K, V, E> Hold<K, V, E> {
+    /// As found: for who asked from a thread, and will drop it there soon.
+    #[inline]
+    pub(crate) fn as_found(held: snapshot::Hold<K, V, E>) -> Self {
+        Hold::Guard(held.keep())
+    }
+
+    /// With a count of its own: for a task, which may keep it across awaits and threads, and would
+    /// take up one of the eight guards that a thread has.
+    #[inline]
+    pub(crate) fn counted(held: snapshot::Hold<K, V, E>) -> Self {
+        Hold::Shared(Arc::clone(held.arc()))
+    }
 }
 
 /// A value served from the cache, in place.
@@ -77,8 +97,8 @@ pub struct Served<K, V, E> {
 
 impl<K, V, E> Served<K, V, E> {
     #[inline]
-    pub(crate) fn hit(held: snapshot::Hold<K, V, E>, now: Tick) -> Self {
-        Served { hold: Hold::Guard(held), now, why: Why::Fresh, flight: None }
+    pub(crate) fn hit(hold: Hold<K, V, E>, now: Tick) -> Self {
+        Served { hold, now, why: Why::Fresh, flight: None }
     }
 
     pub(crate) fn new(
@@ -220,6 +240,16 @@ impl<K, V, E> RefreshHandle<K, V, E> {
     /// Whether it has ended: then waiting returns at once.
     pub fn is_done(&self) -> bool {
         !self.0.flight().is_pending()
+    }
+}
+
+/// Awaiting it is [`wait`](RefreshHandle::wait) for tasks. Dropping it cancels nothing.
+impl<K, V, E> Future for RefreshHandle<K, V, E> {
+    type Output = Result<(), Error<E>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.refuse_own()?;
+        Pin::new(&mut self.0).poll(cx).map(result)
     }
 }
 

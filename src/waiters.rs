@@ -6,6 +6,10 @@
 //! out; its seat stays and is taken over by a later joiner, so any number of cancelled waits
 //! leave no more seats behind than were taken at once.
 //!
+//! A thread sits for as long as one call ([`Seat`]). A task may be polled with another waker each time
+//! and be dropped between two polls: its [`Stay`] is kept by the future, and with another waker it takes
+//! another seat.
+//!
 //! Waking runs foreign code (a task's waker): a panic in it is that task's own and keeps nobody else
 //! from being woken.
 
@@ -18,19 +22,13 @@ use crate::sync::thread::{self, Thread};
 use crate::word::{Chain, Link, Slot};
 
 /// How to wake one joiner.
-pub(crate) enum Wake {
+enum Wake {
     Thread(Thread),
-    #[allow(dead_code, reason = "joiners that are tasks come with the async front")]
     Task(Waker),
 }
 
 impl Wake {
-    /// Wakes the calling thread.
-    pub(crate) fn this_thread() -> Wake {
-        Wake::Thread(thread::current())
-    }
-
-    pub(crate) fn wake(self) {
+    fn wake(self) {
         match self {
             Wake::Thread(thread) => thread.unpark(),
             Wake::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
@@ -53,8 +51,34 @@ impl Waiters {
         Waiters { places: Chain::new(), left: AtomicUsize::new(0) }
     }
 
-    /// Takes a seat for `wake`; `None` when the flight has ended.
-    pub(crate) fn sit(&self, wake: Wake) -> Option<Seat<'_>> {
+    /// Takes a seat for the calling thread; `None` when the flight has ended.
+    pub(crate) fn sit(&self) -> Option<Seat<'_>> {
+        let place = self.place(Wake::Thread(thread::current()))?;
+        Some(Seat { place, waiters: self })
+    }
+
+    /// Sees to it that the end wakes `waker`, and no waker of an earlier poll; `false` when the end
+    /// has come already. Clones a waker only when it is another than before.
+    pub(crate) fn attend(&self, stay: &mut Stay, waker: &Waker) -> bool {
+        if stay.0.as_ref().is_some_and(|(_, mine)| mine.will_wake(waker)) {
+            return true;
+        }
+        // An end in between finds no waker of this task, and the task no seat.
+        self.leave(stay);
+        let (mine, wake) = (waker.clone(), Wake::Task(waker.clone()));
+        stay.0 = self.place(wake).map(|place| (place, mine));
+        stay.0.is_some()
+    }
+
+    /// Ends a stay: nothing of it is woken any more.
+    pub(crate) fn leave(&self, stay: &mut Stay) {
+        if let Some((place, _)) = stay.0.take() {
+            self.vacate(&place);
+        }
+    }
+
+    /// A place that holds `wake`; `None` when the flight has ended.
+    fn place(&self, wake: Wake) -> Option<Arc<Link<Place>>> {
         let mut wake = Box::new(wake);
         // Relaxed: a hint. Who misses a seat that was just left adds one.
         if self.left.load(Relaxed) > 0 {
@@ -62,7 +86,7 @@ impl Waiters {
                 match place.put(wake) {
                     Ok(()) => {
                         self.left.fetch_sub(1, Relaxed);
-                        return Some(Seat { place, waiters: self });
+                        return Some(place);
                     }
                     Err(_) if place.is_ended() => return None,
                     Err(back) => wake = back,
@@ -71,8 +95,14 @@ impl Waiters {
         }
         let place = Place::new();
         let _ = place.put(wake);
-        let place = self.places.push(place)?;
-        Some(Seat { place, waiters: self })
+        self.places.push(place)
+    }
+
+    fn vacate(&self, place: &Place) {
+        if place.take().is_some() {
+            // Relaxed: a hint, as where it is read.
+            self.left.fetch_add(1, Relaxed);
+        }
     }
 
     /// Wakes everybody and lets nobody in any more.
@@ -85,7 +115,11 @@ impl Waiters {
     }
 }
 
-/// One joiner's seat; leaving it takes the waker out.
+/// A task's place in the list, if it has one, and the waker in it. Ended by [`Waiters::leave`].
+#[derive(Default)]
+pub(crate) struct Stay(Option<(Arc<Link<Place>>, Waker)>);
+
+/// A thread's seat; leaving it takes the waker out.
 pub(crate) struct Seat<'a> {
     place: Arc<Link<Place>>,
     waiters: &'a Waiters,
@@ -93,9 +127,6 @@ pub(crate) struct Seat<'a> {
 
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
-        if self.place.take().is_some() {
-            // Relaxed: a hint, as where it is read.
-            self.waiters.left.fetch_add(1, Relaxed);
-        }
+        self.waiters.vacate(&self.place);
     }
 }

@@ -26,7 +26,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (5, &["served"]),
     (6, &["load", "answer"]),
     (6, &["iter", "cache"]),
-    (6, &["blocking"]),
+    (6, &["blocking", "future"]),
     (7, &["builder", "lib"]),
 ];
 

@@ -16,5 +16,7 @@ mod model;
 mod naive;
 #[path = "rules/table.rs"]
 mod table;
+#[path = "support/tasks.rs"]
+mod tasks;
 #[path = "rules/windows.rs"]
 mod windows;

@@ -46,9 +46,10 @@ pub(crate) mod epoch {
     }
 }
 
-pub(crate) use published::{Held, Published};
+pub(crate) use published::{Held, Kept, Published};
 
 mod published {
+    use std::marker::PhantomData;
     use std::ops::Deref;
     use std::ptr;
     use std::sync::Arc;
@@ -75,7 +76,7 @@ mod published {
         #[inline]
         pub(crate) fn load(&self) -> Option<Held<T>> {
             let loaded = self.0.load();
-            loaded.is_some().then_some(Held(loaded))
+            loaded.is_some().then_some(Held(Kept(loaded), PhantomData))
         }
 
         /// Whether `expected` is what is published now.
@@ -103,12 +104,40 @@ mod published {
     }
 
     /// A reader's hold on a published value: keeps that value and nothing else alive.
-    pub(crate) struct Held<T>(Guard<Option<Arc<T>>>);
+    ///
+    /// Not `Send`, so that a future that held one across an await would not be either: the compiler
+    /// then says where. What is to outlive the call is [`kept`](Held::keep).
+    pub(crate) struct Held<T>(Kept<T>, PhantomData<*const ()>);
 
     impl<T> Held<T> {
         /// The `Arc` behind it, to make a longer-lived reference from.
         #[inline]
         pub(crate) fn arc(&self) -> &Arc<T> {
+            self.0.arc()
+        }
+
+        /// The same hold, for as long as somebody likes, on any thread.
+        #[inline]
+        pub(crate) fn keep(self) -> Kept<T> {
+            self.0
+        }
+    }
+
+    impl<T> Deref for Held<T> {
+        type Target = T;
+
+        #[inline]
+        fn deref(&self) -> &T {
+            self.arc()
+        }
+    }
+
+    /// A hold that was handed out.
+    pub(crate) struct Kept<T>(Guard<Option<Arc<T>>>);
+
+    impl<T> Kept<T> {
+        #[inline]
+        fn arc(&self) -> &Arc<T> {
             match &*self.0 {
                 Some(arc) => arc,
                 None => unreachable!("a hold is only made of something"),
@@ -116,7 +145,7 @@ mod published {
         }
     }
 
-    impl<T> Deref for Held<T> {
+    impl<T> Deref for Kept<T> {
         type Target = T;
 
         #[inline]

@@ -14,6 +14,7 @@ use proptest::prelude::*;
 
 use super::bench::unless_panicked;
 use super::naive::{self, Naive};
+use super::tasks::{block_on, turns};
 
 const KEYS: u8 = 4;
 
@@ -228,6 +229,37 @@ impl Side for Real {
     }
 }
 
+/// The same cache, called by tasks: each fetch is pending once or twice.
+#[derive(Clone)]
+struct Tasks(Real);
+
+/// The key says how often.
+async fn slow(key: u8, fetch: impl FnOnce() -> Result<u16, u8>) -> Result<u16, u8> {
+    turns(1 + usize::from(key % 2)).await;
+    fetch()
+}
+
+impl Side for Tasks {
+    fn get(&self, key: u8, fetch: impl FnOnce() -> Result<u16, u8>) -> Said {
+        let Tasks(Real(cache)) = self;
+        Said::Value(block_on(cache.get_async(&key, slow(key, fetch))).map_err(why))
+    }
+
+    fn get_stale(&self, key: u8, fetch: impl FnOnce() -> Result<u16, u8>) -> Said {
+        let Tasks(Real(cache)) = self;
+        Said::Served(block_on(cache.get_stale_async(&key, slow(key, fetch))).map(told).map_err(why))
+    }
+
+    fn get_swr(&self, key: u8, fetch: impl FnOnce() -> Result<u16, u8> + Send + 'static) -> Said {
+        let Tasks(Real(cache)) = self;
+        Said::Served(block_on(cache.get_swr_async(&key, slow(key, fetch))).map(told).map_err(why))
+    }
+
+    fn deed(&self, deed: Deed) -> Said {
+        self.0.deed(deed)
+    }
+}
+
 #[derive(Clone)]
 struct Model(Naive<u8, u16, u8>);
 
@@ -349,30 +381,43 @@ fn judge(error: &u8) -> u8 {
     *error
 }
 
-fn both(windows: Windows, ops: &[Op]) -> (Vec<Said>, Vec<Said>, Stats, naive::Stats) {
-    let clock = ManualClock::new();
+fn real(windows: Windows, clock: &ManualClock) -> Real {
     let back_off = windows.back_off.map_or(BackOff::NONE, |(first, more)| {
         BackOff::exponential(span(first), span(first + more))
     });
-    let real = Cache::<u8, u16>::builder()
-        .error_type::<u8>()
-        .capacity(64)
-        .ttl(span(windows.ttl))
-        .stale_while_revalidate(span(windows.swr))
-        .stale_if_error(span(windows.sie))
-        .back_off(back_off)
-        .verdict(|error| match judge(error) {
-            0 => Verdict::ServeStale,
-            1 => Verdict::Propagate,
-            _ => Verdict::Remove,
-        })
-        .executor(CallerRuns)
-        .clock(&clock)
-        .build()
-        .unwrap();
-    let real = Real(real);
-    let by_real = run(&real, &clock, ops);
+    Real(
+        Cache::<u8, u16>::builder()
+            .error_type::<u8>()
+            .capacity(64)
+            .ttl(span(windows.ttl))
+            .stale_while_revalidate(span(windows.swr))
+            .stale_if_error(span(windows.sie))
+            .back_off(back_off)
+            .verdict(|error| match judge(error) {
+                0 => Verdict::ServeStale,
+                1 => Verdict::Propagate,
+                _ => Verdict::Remove,
+            })
+            .executor(CallerRuns)
+            .clock(clock)
+            .build()
+            .unwrap(),
+    )
+}
 
+fn by_threads(windows: Windows, ops: &[Op]) -> (Vec<Said>, Stats) {
+    let clock = ManualClock::new();
+    let real = real(windows, &clock);
+    (run(&real, &clock, ops), real.0.stats())
+}
+
+fn by_tasks(windows: Windows, ops: &[Op]) -> (Vec<Said>, Stats) {
+    let clock = ManualClock::new();
+    let tasks = Tasks(real(windows, &clock));
+    (run(&tasks, &clock, ops), tasks.0.0.stats())
+}
+
+fn by_model(windows: Windows, ops: &[Op]) -> (Vec<Said>, naive::Stats) {
     let clock = ManualClock::new();
     let time = clock.clone();
     let model = Model(Naive::new(naive::Settings {
@@ -391,8 +436,7 @@ fn both(windows: Windows, ops: &[Op]) -> (Vec<Said>, Vec<Said>, Stats, naive::St
         background: naive::Background::Caller,
         time: Arc::new(move || time.now()),
     }));
-    let by_model = run(&model, &clock, ops);
-    (by_real, by_model, real.0.stats(), model.0.stats())
+    (run(&model, &clock, ops), model.0.stats())
 }
 
 /// 500 programs, or as many more as `PROPTEST_CASES` says.
@@ -409,18 +453,21 @@ proptest! {
         windows in windows(),
         ops in proptest::collection::vec(op(), 1..60),
     ) {
-        let (real, model, stats, counted) = both(windows, &ops);
-        for (at, (real, model)) in real.iter().zip(&model).enumerate() {
-            prop_assert_eq!(real, model, "answer {}", at);
+        let (model, counted) = by_model(windows, &ops);
+        for (real, stats) in [by_threads(windows, &ops), by_tasks(windows, &ops)] {
+            for (at, (real, model)) in real.iter().zip(&model).enumerate() {
+                prop_assert_eq!(real, model, "answer {}", at);
+            }
+            prop_assert_eq!(real.len(), model.len());
+            prop_assert_eq!(
+                (stats.hits, stats.stale_hits, stats.misses, stats.loads, stats.failures),
+                (counted.hits, counted.stale_hits, counted.misses, counted.loads, counted.failures)
+            );
+            prop_assert_eq!(
+                (stats.panics, stats.refreshes, stats.late_loads, stats.evictions),
+                (counted.panics, counted.refreshes, counted.late_loads, 0)
+            );
+            prop_assert_eq!(stats.not_stored, 0);
         }
-        prop_assert_eq!(real.len(), model.len());
-        prop_assert_eq!(
-            (stats.hits, stats.stale_hits, stats.misses, stats.loads, stats.failures),
-            (counted.hits, counted.stale_hits, counted.misses, counted.loads, counted.failures)
-        );
-        prop_assert_eq!(
-            (stats.panics, stats.refreshes, stats.late_loads, stats.evictions, stats.not_stored),
-            (counted.panics, counted.refreshes, counted.late_loads, 0, 0)
-        );
     }
 }

@@ -1,4 +1,4 @@
-//! Every cell of the table of answers: call × age × outcome of the fetch × back-off.
+//! Every cell of the table of answers: call × front × age × outcome of the fetch × back-off.
 //!
 //! A value published at 0 is fresh until 10. It is stale until 30 and 50, where either window may be
 //! the longer one. The rows name zones; each zone lists every age that is worth trying, both sides of
@@ -11,6 +11,7 @@ use std::time::Duration;
 use lastcache::{BackOff, Error, ManualClock, State, Ttl};
 
 use super::bench::{Fault, Plain, Tray, plain, secs, unless_panicked};
+use super::tasks::{block_on, turns};
 
 const TICK: Duration = Duration::from_nanos(1);
 const KEY: u32 = 7;
@@ -24,6 +25,13 @@ enum Call {
     GetSwr,
 }
 use Call::*;
+
+/// Who calls: a thread, or a task whose fetch is pending twice.
+#[derive(Clone, Copy, Debug)]
+enum Front {
+    Thread,
+    Task,
+}
 
 /// Which windows still cover the value.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -134,6 +142,7 @@ fn ages(zone: Zone) -> Vec<(u64, u64, Duration)> {
 
 struct Case {
     call: Call,
+    front: Front,
     zone: Zone,
     back: Back,
     fetch: Fetch,
@@ -253,10 +262,22 @@ impl Case {
         fetch: impl FnOnce(&u32) -> Result<u32, Fault> + Send + 'static,
         runs: &AtomicUsize,
     ) -> (Answer, usize) {
-        let served = unless_panicked(|| match self.call {
-            Get => cache.get(&KEY, fetch).map(|value| (value, None)),
-            GetStale => cache.get_stale(&KEY, fetch).map(|s| (*s, Some((s.state(), s.is_stale())))),
-            GetSwr => cache.get_swr(&KEY, fetch).map(|s| (*s, Some((s.state(), s.is_stale())))),
+        let said = |s: lastcache::Served<u32, u32, Fault>| (*s, Some((s.state(), s.is_stale())));
+        let served = unless_panicked(|| match (self.front, self.call) {
+            (Front::Thread, Get) => cache.get(&KEY, fetch).map(|value| (value, None)),
+            (Front::Thread, GetStale) => cache.get_stale(&KEY, fetch).map(said),
+            (Front::Thread, GetSwr) => cache.get_swr(&KEY, fetch).map(said),
+            (Front::Task, call) => {
+                let fetch = async move {
+                    turns(2).await;
+                    fetch(&KEY)
+                };
+                match call {
+                    Get => block_on(cache.get_async(&KEY, fetch)).map(|value| (value, None)),
+                    GetStale => block_on(cache.get_stale_async(&KEY, fetch)).map(said),
+                    GetSwr => block_on(cache.get_swr_async(&KEY, fetch)).map(said),
+                }
+            }
         });
         let ran = runs.load(SeqCst);
         let answer = match served {
@@ -316,13 +337,15 @@ fn every_call_answers_in_every_state_as_the_table_says() {
                     let cell = format!("{call:?} {zone:?} {back:?} {fetch:?}");
                     assert_eq!(rows.len(), 1, "rows for {cell}");
                     for (swr, sie, age) in ages(zone) {
-                        println!("{cell} at {age:?}, windows {swr} and {sie}");
-                        Case { call, zone, back, fetch, swr, sie, age }.run(rows[0].4);
-                        cases += 1;
+                        for front in [Front::Thread, Front::Task] {
+                            println!("{front:?} {cell} at {age:?}, windows {swr} and {sie}");
+                            Case { call, front, zone, back, fetch, swr, sie, age }.run(rows[0].4);
+                            cases += 1;
+                        }
                     }
                 }
             }
         }
     }
-    assert!(cases > 800, "only {cases} cases");
+    assert!(cases > 1_600, "only {cases} cases");
 }

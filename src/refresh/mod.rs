@@ -1,138 +1,23 @@
 //! Where background refreshes run: permits, the queue, executors, the cache's own threads.
 
+mod job;
+
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
+
+pub(crate) use job::Task;
+pub use job::{CallerRuns, Executor, Job};
 
 use crate::fifo::Pile;
 use crate::nest;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
 use crate::sync::thread::{self, Thread};
-use crate::threads::{Threads, Work};
+use crate::threads::Threads;
 use crate::time::Patience;
-
-/// Where background refreshes run, in place of the cache's own threads.
-///
-/// Implemented for every `Fn(Job) + Send + Sync`. At most `max_concurrent_refresh` jobs are out at
-/// once; each is to be run, polled to its end, or dropped.
-///
-/// # Concurrency
-///
-/// `execute` is called by the stale reader that started the refresh, or by whoever finished the one
-/// before. It should return without waiting for the job: a stale read is as quick as this call. It
-/// may panic: that caller's `get_swr` panics, and the refresh is given up.
-///
-/// ```
-/// use std::sync::mpsc;
-/// use lastcache::{Cache, Job, ManualClock};
-/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let (jobs, run_later) = mpsc::channel::<Job>();
-/// let clock = ManualClock::new();
-/// let cache: Cache<u32, &str> = Cache::builder()
-///     .clock(&clock)
-///     .executor(move |job: Job| drop(jobs.send(job)))
-///     .build()?;
-/// cache.set(1, "old");
-/// clock.advance(std::time::Duration::from_secs(61));
-/// assert_eq!(*cache.get_swr(&1, |_| Ok("new"))?, "old");
-/// run_later.recv()?.run();
-/// assert_eq!(*cache.get_swr(&1, |_| Ok("newer"))?, "new");
-/// # Ok(())
-/// # }
-/// ```
-pub trait Executor: Send + Sync + 'static {
-    /// Takes one job.
-    fn execute(&self, job: Job);
-}
-
-impl<F: Fn(Job) + Send + Sync + 'static> Executor for F {
-    fn execute(&self, job: Job) {
-        self(job);
-    }
-}
-
-/// Runs each refresh on the calling thread, at once: for tests and replays.
-///
-/// The one documented exception to "a stale read never blocks". The value that is served was chosen
-/// before: the caller gets the old one.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct CallerRuns;
-
-impl Executor for CallerRuns {
-    fn execute(&self, job: Job) {
-        job.run();
-    }
-}
-
-#[cfg(feature = "tokio")]
-impl Executor for tokio::runtime::Handle {
-    fn execute(&self, job: Job) {
-        if job.is_blocking() {
-            drop(self.spawn_blocking(move || job.run()));
-        } else {
-            drop(self.spawn(job));
-        }
-    }
-}
-
-/// A refresh to run. Never panics: what its fetch does ends up in its flight.
-pub(crate) trait Task: Send {
-    fn run(self: Box<Self>);
-}
-
-/// One background refresh, with its permit.
-///
-/// Run it, or await it. Dropping it gives the refresh up: its flight ends, whoever waits for it
-/// starts over, its permit is returned, and the next stale read tries again.
-#[must_use = "dropping a job gives the refresh up"]
-pub struct Job {
-    /// Dropped before the permit is.
-    task: Option<Box<dyn Task>>,
-    _permit: Permit,
-}
-
-impl Job {
-    /// Runs the refresh to its end on this thread, also if the cache has been closed since. Never
-    /// panics for the fetch's sake.
-    pub fn run(mut self) {
-        self.start();
-    }
-
-    fn start(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.run();
-        }
-    }
-
-    /// Whether running or polling it may block the thread for as long as the fetch takes.
-    pub fn is_blocking(&self) -> bool {
-        true
-    }
-}
-
-impl Work for Job {
-    fn work(self) {
-        self.run();
-    }
-}
-
-impl Future for Job {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        self.start();
-        Poll::Ready(())
-    }
-}
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Job").field("is_blocking", &self.is_blocking()).finish_non_exhaustive()
-    }
-}
+use crate::waiters::{Stay, Waiters};
 
 /// The right of one refresh to run; returning it starts the next.
 struct Permit(Arc<Refresher>);
@@ -162,12 +47,12 @@ impl Admitted {
     }
 
     /// Runs the task, or queues it.
-    pub(crate) fn submit(mut self, task: Box<dyn Task>) {
+    pub(crate) fn submit(mut self, task: Task) {
         let refresher = Arc::clone(&self.refresher);
         match self.admission.take() {
             Some(Admission::Permit) => {
                 let permit = Permit(Arc::clone(&refresher));
-                refresher.dispatch(Some(Job { task: Some(task), _permit: permit }));
+                refresher.dispatch(Some(Job::new(task, permit)));
             }
             Some(Admission::Room) => {
                 if let Err(refused) = refresher.queue.push(task) {
@@ -193,8 +78,10 @@ impl Drop for Admitted {
 
 /// Admits refreshes, and hands them to what runs them.
 pub(crate) struct Refresher {
-    queue: Queue<Box<dyn Task>>,
+    queue: Queue<Task>,
     runner: Runner,
+    /// The async ones that run: closing cancels them.
+    running: Waiters,
     /// Those who wait for the running ones to end.
     closers: Pile<Thread>,
 }
@@ -205,7 +92,12 @@ impl Refresher {
             Some(executor) => Runner::Given(executor),
             None => Runner::Threads(Arc::new(Threads::new(permits))),
         };
-        Refresher { queue: Queue::new(permits, room), runner, closers: Pile::new() }
+        Refresher {
+            queue: Queue::new(permits, room),
+            runner,
+            running: Waiters::new(),
+            closers: Pile::new(),
+        }
     }
 
     /// A permit or room in the queue, if there is any. Allocates nothing.
@@ -243,7 +135,7 @@ impl Refresher {
         }
         let next = || {
             let task = self.queue.next()?;
-            Some(Job { task: Some(task), _permit: Permit(Arc::clone(self)) })
+            Some(Job::new(task, Permit(Arc::clone(self))))
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
         let inside = nest::enter(&**self);
@@ -265,9 +157,11 @@ impl Refresher {
         self.queue.is_ended()
     }
 
-    /// Admits nothing more and drops what waits for a permit; what has one goes on.
+    /// Admits nothing more, drops what waits for a permit, and cancels what is polled; what has a thread
+    /// goes on.
     pub(crate) fn close(&self) {
         self.queue.end();
+        self.running.end();
         if let Runner::Threads(threads) = &self.runner {
             threads.stop();
         }
@@ -287,5 +181,36 @@ impl Refresher {
             let Some(left) = patience.left() else { return false };
             thread::park_timeout(left);
         }
+    }
+}
+
+/// A running refresh's look-out for the close.
+pub(crate) struct LookOut {
+    refresher: Arc<Refresher>,
+    stay: Stay,
+}
+
+impl LookOut {
+    pub(crate) fn new(refresher: &Arc<Refresher>) -> Self {
+        LookOut { refresher: Arc::clone(refresher), stay: Stay::default() }
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.refresher.is_closed()
+    }
+
+    /// Ready as soon as the cache is closed; else the close wakes this task.
+    pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
+        if self.refresher.running.attend(&mut self.stay, cx.waker()) {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+}
+
+impl Drop for LookOut {
+    fn drop(&mut self) {
+        self.refresher.running.leave(&mut self.stay);
     }
 }

@@ -1,0 +1,298 @@
+//! The async front: polls the fetch, waits as a task, hands out.
+//!
+//! No runtime: a future is woken by whoever ends the flight it waits for, thread or task. What is decided
+//! is decided below, for both fronts alike.
+
+use std::borrow::Borrow;
+use std::future::poll_fn;
+use std::hash::{BuildHasher, Hash};
+use std::mem;
+use std::pin::pin;
+use std::task::Poll;
+
+use crate::answer::{Answer, Asked, Turn};
+use crate::cache::Cache;
+use crate::core::Core;
+use crate::duty::Queued;
+use crate::error::Error;
+use crate::load;
+use crate::lookup::Start;
+use crate::policy::Ask;
+use crate::refresh::{LookOut, Task};
+use crate::served::{Hold, Served};
+use crate::stats::Count;
+use crate::sync::Arc;
+use crate::table::Hashed;
+
+/// # Async
+///
+/// The same calls for tasks, on the same entries and flights: a task can wait for a thread's fetch and a
+/// thread for a task's. They take the fetch as a future and poll it only if they lead. They need no
+/// runtime, work on any, and are `Send` where the fetch, the key and the value are.
+///
+/// **Cancellation.** Dropping such a future is always safe. One that leads frees the key: whoever
+/// joined it starts over, with a fetch of its own, and nobody fails. One that joined leaves nothing behind.
+/// One that leads and is kept alive without being polled holds its key, as a fetch that hangs does: bound
+/// the wait of joiners with the timeout of your runtime. A later call joins the same flight again;
+/// `set` and `delete` get through at any time, and so does `get_swr_async` while it has a stale value.
+impl<K, V, E, S> Cache<K, V, E, S>
+where
+    K: Hash + Eq + Clone + Send + Sync + 'static,
+    V: Send + Sync + 'static,
+    E: Send + Sync + 'static,
+    S: BuildHasher + Send + Sync + 'static,
+{
+    /// As [`get`](Cache::get), for tasks. A fresh value is there at the first poll, without an allocation or a
+    /// waker.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Cache::get); a panic of the fetch goes on in the poll that ran into it.
+    ///
+    /// # Cancellation
+    ///
+    /// See [Async](#async).
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<String, usize> = Cache::builder().build()?;
+    /// let length = cache.get_async("four", async { Ok("four".len()) }).await?;
+    /// assert_eq!(length, 4);
+    /// assert_eq!(cache.get_async("four", async { unreachable!("it is fresh") }).await?, 4);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_async<Q, F>(&self, key: &Q, fetch: F) -> Result<V, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        V: Clone,
+        F: Future<Output = Result<V, E>>,
+    {
+        let hashed = self.core.hash(key);
+        if let Some((held, _)) = self.core.hit(hashed, key) {
+            return Ok(held.value().clone());
+        }
+        let mut fetch = Some(fetch);
+        let served = self.core.load_async(hashed, key, &mut fetch).await?;
+        let value = V::clone(&served);
+        // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
+        drop(served);
+        Ok(value)
+    }
+
+    /// As [`get_stale`](Cache::get_stale), for tasks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Cancellation
+    ///
+    /// See [Async](#async).
+    ///
+    /// # Cost
+    ///
+    /// A hit counts a reference: the value may be kept across awaits and threads, and takes up none of
+    /// the few guards that a thread has.
+    ///
+    /// ```
+    /// # use lastcache::{Cache, ManualClock, State};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> =
+    ///     Cache::builder().stale_if_error(Duration::from_secs(600)).clock(&clock).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(90));
+    /// let served = cache.get_stale_async(&1, async { Err("down".into()) }).await?;
+    /// assert_eq!((*served, served.age()), (10, Duration::from_secs(90)));
+    /// assert!(matches!(served.state(), State::Fallback { .. }));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_stale_async<Q, F>(
+        &self,
+        key: &Q,
+        fetch: F,
+    ) -> Result<Served<K, V, E>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+    {
+        let hashed = self.core.hash(key);
+        if let Some((held, now)) = self.core.hit(hashed, key) {
+            return Ok(Served::hit(Hold::counted(held), now));
+        }
+        let mut fetch = Some(fetch);
+        self.core.load_async(hashed, key, &mut fetch).await
+    }
+
+    /// As [`get_swr`](Cache::get_swr), for tasks: inside the stale-while-revalidate window a stale value is
+    /// there at the first poll, while one background refresh runs `fetch`.
+    ///
+    /// The refresh is a [`Job`](crate::Job) that does not block: an [`Executor`](crate::Executor) may spawn it
+    /// as a task; without one, a thread of the cache polls it. [`close`](Cache::close) cancels it.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Cancellation
+    ///
+    /// See [Async](#async). Dropping this future does not cancel the refresh that it started.
+    ///
+    /// ```
+    /// # use lastcache::{Cache, ManualClock};
+    /// # use std::time::Duration;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> = Cache::builder()
+    ///     .clock(&clock)
+    ///     .executor(|job: lastcache::Job| drop(tokio::spawn(job)))
+    ///     .build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(90));
+    /// let served = cache.get_swr_async(&1, async { Ok(20) }).await?;
+    /// assert_eq!(*served, 10); // at once; refreshed behind it
+    /// served.refresh().expect("started by this call").await?;
+    /// assert_eq!(cache.peek(&1).as_deref(), Some(&20));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn get_swr_async<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
+    where
+        K: Borrow<Q>,
+        Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>> + Send + 'static,
+    {
+        let hashed = self.core.hash(key);
+        if let Some((held, now)) = self.core.hit(hashed, key) {
+            return Ok(Served::hit(Hold::counted(held), now));
+        }
+        let mut fetch = Some(fetch);
+        let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
+        let start = |(queued, admitted): Start<K, V, E, S>, fetch| {
+            let background = Background { queued, fetch };
+            admitted.submit(Task::Async(Box::pin(background.run())));
+        };
+        self.core.answer_async(&asked, &mut fetch, start).await
+    }
+}
+
+/// A fetch to be polled behind a stale read. Given up unrun, it first frees the key.
+struct Background<K, V, E, S, F> {
+    queued: Queued<K, V, E, S>,
+    fetch: F,
+}
+
+impl<K, V, E, S, F> Background<K, V, E, S, F>
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+    F: Future<Output = Result<V, E>>,
+{
+    async fn run(self) {
+        let Background { queued, fetch } = self;
+        // The claim after the fetch, so that it is dropped before: see `answer_async`.
+        let mut fetch = pin!(Some(fetch));
+        let Some((claim, core)) = queued.start() else { return };
+        // The cache may be gone, then or after the fetch: the claim's drop ends the flight.
+        let Some(mut close) = core.upgrade().map(|core| {
+            core.counters.add(Count::Refreshes);
+            LookOut::new(&core.refresher)
+        }) else {
+            return;
+        };
+        let fetched = poll_fn(|cx| {
+            if close.is_closed() {
+                return Poll::Ready(None);
+            }
+            match load::poll(&claim, fetch.as_mut(), cx) {
+                Poll::Ready(fetched) => Poll::Ready(Some(fetched)),
+                Poll::Pending => close.poll(cx).map(|()| None),
+            }
+        });
+        let Some(fetched) = fetched.await else { return };
+        if let Some(core) = core.upgrade() {
+            drop(load::end(&core, claim, fetched));
+        }
+    }
+}
+
+impl<K, V, E, S> Core<K, V, E, S>
+where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+{
+    async fn load_async<Q, F>(
+        self: &Arc<Self>,
+        hashed: Hashed,
+        key: &Q,
+        fetch: &mut Option<F>,
+    ) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+    {
+        let asked = Asked { key, hashed, ask: Ask::IfError, keep: Hold::counted };
+        let start = |_, _| unreachable!("only `WhileRevalidate` starts refreshes");
+        self.answer_async(&asked, fetch, start).await
+    }
+
+    /// Takes turns until there is an answer. Takes the fetch when it comes to that, so that no more than
+    /// two places are kept for it: the caller's, where it waits unpolled, and the one it is polled in.
+    async fn answer_async<Q, F>(
+        self: &Arc<Self>,
+        asked: &Asked<'_, Q, K, V, E>,
+        fetch: &mut Option<F>,
+        start: impl FnOnce(Start<K, V, E, S>, F),
+    ) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ToOwned<Owned = K> + ?Sized,
+        F: Future<Output = Result<V, E>>,
+    {
+        let mut first = true;
+        loop {
+            match self.turn(asked, mem::take(&mut first)) {
+                Turn::Answer(answer) => return answer,
+                Turn::Start(served, to_start) => {
+                    if let Some(fetch) = fetch.take() {
+                        start(to_start, fetch);
+                    }
+                    return Ok(served);
+                }
+                Turn::Lead(claim) => {
+                    let mut fetch = pin!(fetch.take());
+                    // Behind the fetch, so that it is dropped before it: a cancelled fetch whose
+                    // destructor asks for its own key finds it free.
+                    let claim = claim;
+                    let fetched = poll_fn(|cx| load::poll(&claim, fetch.as_mut(), cx)).await;
+                    return self.led(asked, claim, fetched);
+                }
+                Turn::Join(mut ticket) => {
+                    let outcome = (&mut ticket).await;
+                    if let Some(answer) = self.outcome(asked, outcome, ticket.into_flight()) {
+                        return answer;
+                    }
+                }
+                Turn::Uncached => {
+                    let mut fetch = pin!(fetch.take());
+                    let fetched = poll_fn(|cx| load::poll_unclaimed(fetch.as_mut(), cx)).await;
+                    return self.uncached(asked.hashed, asked.key.to_owned(), fetched);
+                }
+            }
+        }
+    }
+}
