@@ -2,6 +2,8 @@
 //!
 //! No runtime: a future is woken by whoever ends the flight it waits for, thread or task. What is decided
 //! is decided below, for both fronts alike.
+//!
+//! The calls are not `async fn`s: those would keep the fetch once more, as their argument.
 
 use std::borrow::Borrow;
 use std::future::poll_fn;
@@ -68,23 +70,25 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn get_async<Q, F>(&self, key: &Q, fetch: F) -> Result<V, Error<E>>
+    pub fn get_async<Q, F>(&self, key: &Q, fetch: F) -> impl Future<Output = Result<V, Error<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         V: Clone,
         F: Future<Output = Result<V, E>>,
     {
-        let hashed = self.core.hash(key);
-        if let Some((held, _)) = self.core.hit(hashed, key) {
-            return Ok(held.value().clone());
-        }
         let mut fetch = Some(fetch);
-        let served = self.core.load_async(hashed, key, &mut fetch).await?;
-        let value = V::clone(&served);
-        // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
-        drop(served);
-        Ok(value)
+        async move {
+            let hashed = self.core.hash(key);
+            if let Some((held, _)) = self.core.hit(hashed, key) {
+                return Ok(held.value().clone());
+            }
+            let served = self.core.load_async(hashed, key, &mut fetch).await?;
+            let value = V::clone(&served);
+            // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
+            drop(served);
+            Ok(value)
+        }
     }
 
     /// As [`get_stale`](Cache::get_stale), for tasks.
@@ -118,22 +122,24 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn get_stale_async<Q, F>(
+    pub fn get_stale_async<Q, F>(
         &self,
         key: &Q,
         fetch: F,
-    ) -> Result<Served<K, V, E>, Error<E>>
+    ) -> impl Future<Output = Result<Served<K, V, E>, Error<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>>,
     {
-        let hashed = self.core.hash(key);
-        if let Some((held, now)) = self.core.hit(hashed, key) {
-            return Ok(Served::hit(Hold::counted(held), now));
-        }
         let mut fetch = Some(fetch);
-        self.core.load_async(hashed, key, &mut fetch).await
+        async move {
+            let hashed = self.core.hash(key);
+            if let Some((held, now)) = self.core.hit(hashed, key) {
+                return Ok(Served::hit(Hold::counted(held), now));
+            }
+            self.core.load_async(hashed, key, &mut fetch).await
+        }
     }
 
     /// As [`get_swr`](Cache::get_swr), for tasks: inside the stale-while-revalidate window a stale value is
@@ -169,23 +175,29 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn get_swr_async<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
+    pub fn get_swr_async<Q, F>(
+        &self,
+        key: &Q,
+        fetch: F,
+    ) -> impl Future<Output = Result<Served<K, V, E>, Error<E>>>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ToOwned<Owned = K> + ?Sized,
         F: Future<Output = Result<V, E>> + Send + 'static,
     {
-        let hashed = self.core.hash(key);
-        if let Some((held, now)) = self.core.hit(hashed, key) {
-            return Ok(Served::hit(Hold::counted(held), now));
-        }
         let mut fetch = Some(fetch);
-        let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
-        let start = |(queued, admitted): Start<K, V, E, S>, fetch| {
-            let background = Background { queued, fetch };
-            admitted.submit(Task::Async(Box::pin(background.run())));
-        };
-        self.core.answer_async(&asked, &mut fetch, start).await
+        async move {
+            let hashed = self.core.hash(key);
+            if let Some((held, now)) = self.core.hit(hashed, key) {
+                return Ok(Served::hit(Hold::counted(held), now));
+            }
+            let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
+            let start = |(queued, admitted): Start<K, V, E, S>, fetch| {
+                let background = Background { queued, fetch };
+                admitted.submit(Task::Async(Box::pin(background.run())));
+            };
+            self.core.answer_async(&asked, &mut fetch, start).await
+        }
     }
 }
 

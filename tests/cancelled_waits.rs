@@ -1,0 +1,74 @@
+//! Cancelled waits leave nothing behind: a process of its own, since a thread's pins also free what other
+//! threads deferred.
+
+#[path = "support/controlled.rs"]
+mod controlled;
+#[path = "support/counting.rs"]
+mod counting;
+#[path = "support/tasks.rs"]
+mod tasks;
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use controlled::{Cache, Failure, builder};
+use counting::{BYTES, FREED};
+use lastcache::ManualClock;
+use tasks::turns;
+
+async fn absurd() -> Result<u32, Failure> {
+    panic!("no fetch is due")
+}
+
+async fn slow() -> Result<u32, Failure> {
+    turns(1).await;
+    Ok(7)
+}
+
+/// Bytes that this thread allocated and has not freed.
+fn held() -> i64 {
+    BYTES.get() as i64 - FREED.get() as i64
+}
+
+/// One wait after another, each cancelled before the next.
+fn alone(cache: &Cache) {
+    let wait = || {
+        let polled =
+            pin!(cache.get_async(&1, absurd())).poll(&mut Context::from_waker(Waker::noop()));
+        assert!(polled.is_pending());
+    };
+    // The first one takes the one seat that all others take over.
+    wait();
+    let before = held();
+    (0..100_000).for_each(|_| wait());
+    assert_eq!(held() - before, 0, "bytes");
+}
+
+/// A hundred waits at once, all cancelled before the next hundred.
+fn together(cache: &Cache) {
+    let wave = || {
+        let mut joiners: Vec<_> =
+            (0..100).map(|_| Box::pin(cache.get_async(&1, absurd()))).collect();
+        for joiner in &mut joiners {
+            let polled = joiner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            assert!(polled.is_pending());
+        }
+    };
+    wave();
+    let before = held();
+    (0..100).for_each(|_| wave());
+    assert_eq!(held() - before, 0, "bytes");
+}
+
+#[test]
+fn a_hundred_thousand_cancelled_waits_leave_nothing_behind() {
+    let cache: Cache = builder(&ManualClock::new()).build().expect("the settings agree");
+    let mut leader = Box::pin(cache.get_async(&1, slow()));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(leader.as_mut().poll(&mut context).is_pending());
+    alone(&cache);
+    together(&cache);
+    assert_eq!(cache.stats().joins, 100_001 + 101 * 100);
+    assert!(matches!(leader.as_mut().poll(&mut context), Poll::Ready(Ok(7))));
+    assert_eq!(cache.peek(&1).as_deref(), Some(&7));
+}
