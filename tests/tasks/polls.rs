@@ -34,7 +34,7 @@ fn a_stale_value_is_there_at_the_first_poll_of_a_revalidating_call() {
     for n in 0..3 {
         let served = at_once(cache.get_swr_async(&1, async { Ok(20) })).expect("stale");
         assert!(matches!((*served, served.state()), (10, State::Stale)));
-        assert_eq!(served.refresh().is_some(), true, "started or under way, call {n}");
+        assert!(served.refresh().is_some(), "started or under way, call {n}");
     }
     assert_eq!(jobs.len(), 1, "one refresh, not begun yet");
     jobs.next().run();

@@ -12,6 +12,7 @@ mod m04_register_against_release;
 mod m05_load_against_set;
 mod m06_slot_reused;
 mod m07_delete_then_get;
+mod m08_async_joiner;
 mod m09_late_release;
 mod m10_publication;
 mod m11_evict;
