@@ -6,6 +6,8 @@
 
 use std::cell::RefCell;
 
+use crate::sync::thread_local;
+
 thread_local! {
     static NESTED: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }

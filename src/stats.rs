@@ -132,6 +132,7 @@ impl Counters {
 /// Which cell is the current thread's.
 mod lease {
     use super::*;
+    use crate::sync::thread_local;
 
     const UNKNOWN: usize = usize::MAX;
 
@@ -141,18 +142,18 @@ mod lease {
     thread_local! {
         /// Needs no destructor, so it can be read as long as the thread lives.
         static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
-        static RETURN: Return = const { Return };
+        static RETURN: Return = const { Return(Cell::new(OWNED)) };
     }
 
     /// Gives the cell back when the thread ends; what it counts after that goes to the shared one.
-    struct Return;
+    struct Return(Cell<usize>);
 
     impl Drop for Return {
         fn drop(&mut self) {
-            let mine = MINE.replace(OWNED);
-            if mine < OWNED {
+            let _ = MINE.try_with(|mine| mine.set(OWNED));
+            if self.0.get() < OWNED {
                 // Release: hands what this thread counted to the next owner.
-                TAKEN.fetch_and(!(1 << mine), Release);
+                TAKEN.fetch_and(!(1 << self.0.get()), Release);
             }
         }
     }
@@ -160,12 +161,12 @@ mod lease {
     /// The thread's cell, or none of the owned ones if it has none yet.
     #[inline]
     pub(super) fn known() -> usize {
-        MINE.get()
+        MINE.try_with(Cell::get).unwrap_or(OWNED)
     }
 
     /// The thread's cell, chosen now if need be.
     pub(super) fn settled() -> usize {
-        let mine = MINE.get();
+        let mine = known();
         if mine == UNKNOWN { choose() } else { mine }
     }
 
@@ -178,7 +179,8 @@ mod lease {
             Ok(taken) => taken.trailing_ones() as usize,
             Err(_) => OWNED,
         };
-        MINE.set(mine);
+        let _ = RETURN.try_with(|it| it.0.set(mine));
+        let _ = MINE.try_with(|it| it.set(mine));
         mine
     }
 }

@@ -54,14 +54,14 @@ impl Hashed {
 }
 
 /// One cache line of the table.
-#[cfg_attr(not(lastcache_loom), repr(C, align(64)))]
+#[cfg_attr(not(any(lastcache_loom, lastcache_shuttle)), repr(C, align(64)))]
 pub(crate) struct Bucket<T> {
     tags: AtomicU64,
     control: AtomicU64,
     cells: [Published<T>; SLOTS],
 }
 
-#[cfg(not(lastcache_loom))]
+#[cfg(not(any(lastcache_loom, lastcache_shuttle)))]
 const _: () = assert!(size_of::<Bucket<u64>>() == 64);
 
 impl<T> Bucket<T> {

@@ -12,9 +12,10 @@
 //! What is not modelled: arc-swap's inside, and that a replaced snapshot may be freed while the model
 //! runs: the list keeps everything that was ever published until its cell is dropped. Values dropped
 //! too early or not at all are for the tests on real memory.
-#![allow(unsafe_code, dead_code)]
+#![allow(unsafe_code, dead_code, unused_imports)]
 
 pub(crate) use loom::hint::spin_loop;
+pub(crate) use loom::thread_local;
 
 pub(crate) use counted::{Arc, Weak};
 pub(crate) use published::{Held, Published};

@@ -1,0 +1,106 @@
+//! The published cell: arc-swap, under the names that the crate uses.
+
+use std::marker::PhantomData;
+use std::ops::Deref;
+use std::ptr;
+use std::sync::Arc;
+
+use arc_swap::{ArcSwapOption, Guard};
+
+/// One published cell: nothing, or an immutable `T` that readers share.
+pub(crate) struct Published<T>(ArcSwapOption<T>);
+
+impl<T> Published<T> {
+    pub(crate) fn empty() -> Self {
+        Published(ArcSwapOption::empty())
+    }
+
+    /// Drops what is published. An empty cell is forgotten: it owns nothing, and dropping it
+    /// would walk every thread that ever loaded, once per slot of the table.
+    pub(crate) fn discard(self) {
+        if self.0.load().is_none() {
+            std::mem::forget(self);
+        }
+    }
+
+    /// What is published now. Wait-free, and never runs a destructor of another value.
+    #[inline]
+    pub(crate) fn load(&self) -> Option<Held<T>> {
+        let loaded = self.0.load();
+        loaded.is_some().then_some(Held(Kept(loaded), PhantomData))
+    }
+
+    /// Whether `expected` is what is published now.
+    pub(crate) fn is(&self, expected: *const T) -> bool {
+        self.0.load().as_ref().map_or(ptr::null(), Arc::as_ptr).eq(&expected)
+    }
+
+    /// Publishes `new` if `expected` (null: nothing) is what is published, and returns what was.
+    ///
+    /// `expected` must be kept from being freed by the caller, else its address proves nothing.
+    /// arc-swap drops a refused `new` inside the call, so a caller that must not run user code
+    /// here passes a clone.
+    pub(crate) fn replace_if(
+        &self,
+        expected: *const T,
+        new: Option<Arc<T>>,
+    ) -> Result<Option<Arc<T>>, ()> {
+        let previous = self.0.compare_and_swap(expected, new);
+        if previous.as_ref().map_or(ptr::null(), Arc::as_ptr) == expected {
+            Ok(Guard::into_inner(previous))
+        } else {
+            Err(())
+        }
+    }
+}
+
+/// A reader's hold on a published value: keeps that value and nothing else alive.
+///
+/// Not `Send`, so that a future that held one across an await would not be either: the compiler
+/// then says where. What is to outlive the call is [`kept`](Held::keep).
+pub(crate) struct Held<T>(Kept<T>, PhantomData<*const ()>);
+
+impl<T> Held<T> {
+    /// The `Arc` behind it, to make a longer-lived reference from.
+    #[inline]
+    pub(crate) fn arc(&self) -> &Arc<T> {
+        self.0.arc()
+    }
+
+    /// The same hold, for as long as somebody likes, on any thread.
+    #[inline]
+    pub(crate) fn keep(self) -> Kept<T> {
+        self.0
+    }
+}
+
+impl<T> Deref for Held<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.arc()
+    }
+}
+
+/// A hold that was handed out.
+pub(crate) struct Kept<T>(Guard<Option<Arc<T>>>);
+
+impl<T> Kept<T> {
+    #[inline]
+    fn arc(&self) -> &Arc<T> {
+        match &*self.0 {
+            Some(arc) => arc,
+            None => unreachable!("a hold is only made of something"),
+        }
+    }
+}
+
+impl<T> Deref for Kept<T> {
+    type Target = T;
+
+    #[inline]
+    fn deref(&self) -> &T {
+        self.arc()
+    }
+}
