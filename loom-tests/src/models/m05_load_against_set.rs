@@ -15,7 +15,7 @@ fn ends_against_a_set(small: &std::sync::Arc<Small>, now: u64) {
         let small = small.clone();
         thread::spawn(move || small.set(7, 2, now))
     };
-    let led = claim.fetch(1, now);
+    let led = small.fetch(claim, 1, now);
     assert_eq!(setter.join().unwrap(), Fate::Stored);
     assert_eq!(small.peek(7, now), Some(2), "the set stays");
     match led {
@@ -45,7 +45,11 @@ fn m05_a_set_wakes_who_joined_a_load_that_hangs() {
         forgot_its_flight(&old);
         let got = joiner.join().unwrap();
         assert!(matches!(got, Got::Joined(2) | Got::Hit(2)), "{got:?}");
-        assert_eq!(claim.fetch(1, NOW), Got::Led(Some(2), Fate::Late), "one outcome for all");
+        assert_eq!(
+            small.fetch(claim, 1, NOW),
+            Got::Led(Some(2), Fate::Late),
+            "one outcome for all"
+        );
         small.check_rest();
     });
 }
@@ -85,7 +89,7 @@ fn m05_a_joiner_gets_what_the_leader_gets_or_what_stands() {
                 None
             })
         });
-        let led = claim.fetch(1, NOW);
+        let led = small.fetch(claim, 1, NOW);
         assert_eq!(setter.join().unwrap(), None);
         match joiner.join().unwrap().expect("a get's") {
             Got::Joined(value) => assert_eq!(led.value(), Some(value), "one outcome for all"),

@@ -18,7 +18,7 @@ fn ends_late(next: impl Fn(&Small) + Send + Sync + 'static) -> std::sync::Arc<Sm
             next(&small);
         })
     };
-    let led = claim.fetch(1, NOW);
+    let led = small.fetch(claim, 1, NOW);
     assert!(matches!(led, Got::Led(Some(1), _) | Got::Led(Some(2), Fate::Late)), "{led:?}");
     writer.join().unwrap();
     small

@@ -29,7 +29,7 @@ struct Grave {
     free: unsafe fn(*mut ()),
 }
 
-thread_local! {
+std::thread_local! {
     static GRAVES: RefCell<Vec<Grave>> = const { RefCell::new(Vec::new()) };
 }
 
