@@ -1,9 +1,12 @@
 //! M11: eviction against claims, sets and the ends of loads.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use loom::thread;
 
 use super::model;
-use super::support::{Got, STALE, Small, one_home};
+use super::support::{Got, STALE, Small, looking, one_home};
 use crate::table::Fate;
 
 /// Of one value, stale, which the next insertion must evict.
@@ -50,6 +53,29 @@ fn m11_a_claim_against_a_set_leads_in_vain_or_not_at_all() {
             _ => panic!("{got:?}"),
         }
         assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
+        small.check_rest();
+    });
+}
+
+/// Between the set's exchange of the cell and its close, a claim of the old snapshot goes through. What
+/// was there before the claim was made must not be loaded again.
+#[test]
+fn m11_no_load_starts_for_a_value_that_is_there() {
+    model(2, || {
+        let small = full();
+        let setter = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 2, STALE))
+        };
+        let there = Rc::new(Cell::new(false));
+        let look = {
+            let (small, there) = (small.clone(), there.clone());
+            move || there.set(small.peek(7, STALE) == Some(2))
+        };
+        let got = looking(look, || small.get(7, STALE, 1));
+        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        let led = matches!(got, Got::Led(..));
+        assert!(!(led && there.get()), "a load of what was set before its claim: {got:?}");
         small.check_rest();
     });
 }

@@ -3,6 +3,7 @@
 //! Everything below the fronts is the real thing: `lookup` decides, duties end what it claimed. A
 //! `get` does here what `blocking` does, with a value in place of a fetch.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -21,13 +22,14 @@ use crate::time::{ManualClock, Tick};
 use crate::word::Outcome::{Failed, Published};
 use crate::{core, duty, lookup};
 
-pub(super) type Core = core::Core<u8, Tracked, u8, Homes>;
-pub(super) type Step = lookup::Step<u8, Tracked, u8, Homes>;
-pub(super) type Claim = duty::Claim<u8, Tracked, u8, Homes>;
-pub(super) type Queued = duty::Queued<u8, Tracked, u8, Homes>;
-pub(super) type Snap = Snapshot<u8, Tracked, u8>;
-pub(super) type Flight = snapshot::Flight<u8, Tracked, u8>;
-pub(super) type Outcome = snapshot::Outcome<u8, Tracked, u8>;
+pub(super) type Core = core::Core<Key, Tracked, u8, Homes>;
+pub(super) type Step = lookup::Step<Key, Tracked, u8, Homes>;
+pub(super) type Claim = duty::Claim<Key, Tracked, u8, Homes>;
+pub(super) type Queued = duty::Queued<Key, Tracked, u8, Homes>;
+pub(super) type Snap = Snapshot<Key, Tracked, u8>;
+pub(super) type Flight = snapshot::Flight<Key, Tracked, u8>;
+pub(super) type Lease = snapshot::Lease<Key, Tracked, u8>;
+pub(super) type Outcome = snapshot::Outcome<Key, Tracked, u8>;
 pub(super) type Failure = snapshot::Failure<u8>;
 
 /// A value whose every read loom checks against its one write.
@@ -51,6 +53,33 @@ impl Tracked {
         #[allow(unsafe_code)]
         self.0.with(|at| unsafe { *at })
     }
+}
+
+/// A key whose clone, which comes before the claim it is for, can be made to look around first.
+#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct Key(pub(super) u8);
+
+loom::thread_local! {
+    static BEFORE: RefCell<Option<Box<dyn Fn()>>> = RefCell::new(None);
+}
+
+impl Clone for Key {
+    fn clone(&self) -> Self {
+        BEFORE.with(|before| {
+            if let Some(look) = &*before.borrow() {
+                look();
+            }
+        });
+        Key(self.0)
+    }
+}
+
+/// Runs `f`, and `look` whenever this thread clones a key in it.
+pub(super) fn looking<R>(look: impl Fn() + 'static, f: impl FnOnce() -> R) -> R {
+    BEFORE.with(|before| before.replace(Some(Box::new(look))));
+    let result = f();
+    BEFORE.with(|before| before.take());
+    result
 }
 
 /// Values of the models are fresh for so long, stale for as long again, then gone.
@@ -81,7 +110,8 @@ pub(super) struct Home {
 impl Homes {
     fn chosen_by(home: fn(u8) -> usize) -> Homes {
         let hashes = [0, 1].map(|home| {
-            let to = |hash: &u64| Hashed::of(&Homes { hashes: [*hash; 2], home: one_home }, &0_u8);
+            let to =
+                |hash: &u64| Hashed::of(&Homes { hashes: [*hash; 2], home: one_home }, &Key(0));
             (0..).find(|hash| to(hash).upper() >> 31 == home).expect("half of all hashes")
         });
         Homes { hashes, home }
@@ -150,12 +180,12 @@ impl Small {
         std::sync::Arc::new(Small { core, clock, fetches: AtomicUsize::new(0) })
     }
 
-    pub(super) fn table(&self) -> &Table<u8, Tracked, u8> {
+    pub(super) fn table(&self) -> &Table<Key, Tracked, u8> {
         &self.core.table
     }
 
     pub(super) fn hashed(&self, key: u8) -> Hashed {
-        self.core.hash(&key)
+        self.core.hash(&Key(key))
     }
 
     /// Moves the clock, which stands still while threads run beside each other.
@@ -172,22 +202,33 @@ impl Small {
     /// The value that a plain read finds, servable at `now`.
     pub(super) fn peek(&self, key: u8, now: u64) -> Option<u32> {
         self.is_now(now);
-        self.core.servable(&key).map(|(held, _)| held.value().read())
+        self.core.servable(&Key(key)).map(|(held, _)| held.value().read())
     }
 
     pub(super) fn set(&self, key: u8, value: u32, now: u64) -> Fate {
         let now_tick = self.is_now(now);
-        self.core.set(key, draft(value, now), now_tick)
+        self.core.set(Key(key), draft(value, now), now_tick)
     }
 
     pub(super) fn delete(&self, key: u8, now: u64) -> bool {
-        self.table().delete(self.hashed(key), &key, at(now))
+        self.table().delete(self.hashed(key), &Key(key), at(now))
     }
 
     /// The entry to claim, as a caller without a value makes or finds it.
-    pub(super) fn entry(&self, key: u8, now: u64) -> Option<(Place<u8, Tracked, u8>, Arc<Snap>)> {
-        let (pos, s) = self.table().entry(self.hashed(key), &key, || key, at(now))?;
+    pub(super) fn entry(&self, key: u8, now: u64) -> Option<(Place<Key, Tracked, u8>, Arc<Snap>)> {
+        let (pos, s) = self.table().entry(self.hashed(key), &Key(key), || Key(key), at(now))?;
         Some((Place::of(pos, &s), s))
+    }
+
+    /// The second half of a set that found its entry before: publishes `value` in place of it.
+    pub(super) fn set_there(&self, there: &Place<Key, Tracked, u8>, key: u8, value: u32, now: u64) {
+        let n = Snapshot::new(self.hashed(key).upper(), Key(key), draft(value, now));
+        drop(self.table().publish(there, Lease::of(Flight::running(0)), n, at(now)));
+    }
+
+    /// What stands for a key.
+    pub(super) fn standing(&self, key: u8) -> usize {
+        self.table().standing().iter().filter(|s| s.key.0 == key).count()
     }
 
     /// The claim of a load that nobody else is after.
@@ -201,7 +242,7 @@ impl Small {
     /// What a caller is to do about a key, as of `now`.
     pub(super) fn lookup(&self, key: u8, ask: Ask, now: u64) -> Step {
         self.is_now(now);
-        self.core.lookup(self.hashed(key), &key, ask)
+        self.core.lookup(self.hashed(key), &Key(key), ask)
     }
 
     /// As the blocking `get`: a fresh value if there is one, else the load of `value`, led or joined.
@@ -245,7 +286,7 @@ impl Small {
     /// Fails the load, to be tried again from `retry_at` on; `remove` takes the stale value away too.
     pub(super) fn fail(&self, claim: Claim, retry_at: u64, remove: bool) -> Outcome {
         self.fetches.fetch_add(1, Relaxed);
-        claim.fail(&self.core, failure(retry_at), remove).0.outcome
+        claim.fail(&self.core, failure(retry_at, !remove), remove).0.outcome
     }
 
     /// What must hold whenever nobody is inside a call: `keys` are those the model used.
@@ -253,14 +294,14 @@ impl Small {
     /// Takes everything out at the end, to see that no slot, tag or count is left behind.
     pub(super) fn check_rest(&self) {
         let standing = self.table().standing();
-        let keys: BTreeSet<u8> = standing.iter().map(|s| s.key).collect();
+        let keys: BTreeSet<u8> = standing.iter().map(|s| s.key.0).collect();
         assert_eq!(keys.len(), standing.len(), "at most one committed slot per key");
         for s in &standing {
             assert!(s.word.standing() == Standing::Committed, "nothing half in or half out");
             assert!(s.has_value(), "no placeholder without a load");
             assert!(!s.word.in_flight(), "no load without a leader");
-            let found = self.table().find(self.hashed(s.key), &s.key);
-            assert!(found.is_some_and(|(_, held)| Arc::ptr_eq(held.arc(), s)), "{} found", s.key);
+            let found = self.table().find(self.hashed(s.key.0), &s.key);
+            assert!(found.is_some_and(|(_, held)| Arc::ptr_eq(held.arc(), s)), "{} found", s.key.0);
         }
         assert_eq!(self.table().len(), standing.len(), "`len` equals the residents");
         assert!(self.table().len() <= self.table().capacity());
@@ -284,8 +325,8 @@ pub(super) fn draft(value: u32, published: u64) -> Draft<Tracked> {
 }
 
 /// A failed load, to be tried again from this tick on.
-pub(super) fn failure(retry_at: u64) -> Failure {
-    snapshot::Failure { error: Error::Closed, masked: true, retry_at: at(retry_at), attempts: 1 }
+pub(super) fn failure(retry_at: u64, masked: bool) -> Failure {
+    snapshot::Failure { error: Error::Closed, masked, retry_at: at(retry_at), attempts: 1 }
 }
 
 /// What a `get` came to.
