@@ -3,8 +3,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, NOW, STALE, Small, Snap, one_home};
-use crate::state::Standing;
+use super::support::{Got, NOW, STALE, Small, forgot_its_flight, one_home};
 use crate::table::Fate;
 
 /// A load of 1, claimed already, ends against a set of 2.
@@ -23,12 +22,6 @@ fn ends_against_a_set(small: &std::sync::Arc<Small>, now: u64) {
         _ => panic!("the leader got {led:?}"),
     }
     forgot_its_flight(&old);
-}
-
-/// A replaced snapshot is closed, and whoever holds it long holds no newer value through it.
-fn forgot_its_flight(old: &Snap) {
-    assert!(old.word.standing() == Standing::Closed, "no claim of it can succeed");
-    assert!(old.word.close().is_none(), "a replaced snapshot keeps no ended flight");
 }
 
 #[test]

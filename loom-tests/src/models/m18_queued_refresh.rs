@@ -6,7 +6,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Flight, Got, Key, Queued, STALE, Small, one_home};
+use super::support::{Flight, Got, Key, Queued, STALE, Small, Step, one_home};
 use crate::duty::Load;
 use crate::policy::Ask;
 use crate::sync::Arc;
@@ -78,6 +78,27 @@ fn m18_one_of_the_job_and_a_caller_starts_a_queued_refresh() {
             assert_eq!(caller.join().unwrap(), Got::Led(Some(1), Fate::Stored));
         }
         assert_eq!(small.fetches(), 1);
+        small.check_rest();
+    });
+}
+
+/// Else the key would be served stale for as long as its window lasts, and nobody would load it.
+#[test]
+fn m18_a_refresh_that_is_given_up_can_be_started_again() {
+    model(2, || {
+        let (small, queued) = queued();
+        let reader = |small: &Small| match small.lookup(7, Ask::WhileRevalidate, STALE) {
+            Step::Stale(_, _, to_start) => to_start.is_some(),
+            _ => panic!("a stale value in its window is served at once"),
+        };
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || reader(&small))
+        };
+        drop(queued);
+        // What it may have started it gave up, too.
+        other.join().unwrap();
+        assert!(reader(&small), "nobody refreshes it");
         small.check_rest();
     });
 }

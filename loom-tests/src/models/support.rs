@@ -353,6 +353,12 @@ impl Got {
     }
 }
 
+/// A replaced snapshot is closed, and whoever holds it long holds no newer value through it.
+pub(super) fn forgot_its_flight(old: &Snap) {
+    assert!(old.word.standing() == Standing::Closed, "no claim of it can succeed");
+    assert!(old.word.close().is_none(), "a replaced snapshot keeps no ended flight");
+}
+
 /// The value of an outcome.
 pub(super) fn value(outcome: &Outcome) -> Option<u32> {
     match outcome {
