@@ -1,4 +1,7 @@
 //! M6: while a load is under way its key is set and deleted, and its slot gets another tenant.
+//!
+//! A word per slot in place of one per snapshot is no patch but another cache. What it would do, that a
+//! load's end reaches whatever the slot holds by then, is what its mutants do.
 
 use loom::thread;
 
