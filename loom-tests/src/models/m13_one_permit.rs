@@ -2,7 +2,7 @@
 //!
 //! From the permit to the end of its flight a refresh counts as running; no more run than there are
 //! permits, and at rest nothing waits while a permit is free. The real refresher and its queue; what
-//! it runs is a flight's end and no fetch.
+//! it runs is a flight's end and no fetch, but for the model that goes through the lookup.
 
 use std::sync::atomic::{
     AtomicUsize,
@@ -14,8 +14,11 @@ use loom::thread;
 
 use super::flights::*;
 use super::model;
+use super::support::{Got, Queued, STALE, Small, Step, one_home};
+use crate::policy::Ask;
 use crate::queue::{Admission, Queue};
 use crate::refresh::{CallerRuns, Job, Refresher, Task};
+use crate::table::Fate;
 
 /// Every job is run by the thread that hands it out.
 fn refresher(permits: usize, room: usize) -> Arc<Refresher> {
@@ -235,6 +238,50 @@ fn m13_a_permit_that_was_not_used_goes_to_what_waits() {
         assert_eq!(known.ran.load(SeqCst), 1, "at rest nothing waits while a permit is free");
         check_rest(&word);
         check_returned(&refresher, 1, 1);
+    });
+}
+
+/// A refresh as the front starts it: the value in place of a fetch.
+struct Background(std::sync::Arc<Small>, Queued);
+
+impl Task for Background {
+    fn run(self: Box<Self>) {
+        let Background(small, queued) = *self;
+        if let Some((claim, _)) = queued.start() {
+            assert_eq!(small.fetch(claim, 1, STALE), Got::Led(Some(1), Fate::Stored));
+        }
+    }
+}
+
+/// As `get_swr`, through the real lookup: the value served at once.
+fn revalidate(small: &std::sync::Arc<Small>) -> u32 {
+    match small.lookup(7, Ask::WhileRevalidate, STALE) {
+        Step::Hit(held, _) => held.value().read(),
+        Step::Stale(held, _, to_start) => {
+            if let Some((queued, admitted)) = to_start {
+                admitted.submit(Box::new(Background(small.clone(), queued)));
+            }
+            held.value().read()
+        }
+        _ => panic!("a stale value in its window is served at once"),
+    }
+}
+
+#[test]
+fn m13_two_stale_readers_refresh_once() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        assert_eq!(small.set(7, 0, 0), Fate::Stored);
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || revalidate(&small))
+        };
+        let served = [revalidate(&small), other.join().unwrap()];
+        assert!(served.contains(&0), "who refreshes is served the old value: {served:?}");
+        assert_eq!(small.fetches(), 1, "one refresh of one stale value");
+        assert_eq!(small.peek(7, STALE), Some(1));
+        check_returned(&small.core.refresher, 1, 1);
+        small.check_rest();
     });
 }
 
