@@ -75,6 +75,8 @@ git -C "$root" ls-files -z --cached --others --exclude-standard -- src loom-test
 cp -r "$work/clean" "$work/tree"
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$here/target/mutants}
 export RUST_BACKTRACE=0
+# Mutants are built often and run briefly: a rebuild of some seconds in place of half a minute.
+export CARGO_INCREMENTAL=1 CARGO_PROFILE_RELEASE_OPT_LEVEL=1 CARGO_PROFILE_RELEASE_DEBUG=0
 
 # Builds the tests of the tree into the named file.
 build() {

@@ -59,7 +59,7 @@ where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
-        let step = self.lookup(asked.hashed, asked.key, asked.ask);
+        let step = Core::lookup(self, asked.hashed, asked.key, asked.ask);
         if first {
             self.counters.add(match &step {
                 Step::Hit(..) => Count::Hits,

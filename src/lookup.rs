@@ -11,7 +11,7 @@ use crate::core::Core;
 use crate::duty::{Claim, Load, Queued};
 use crate::nest;
 use crate::policy::Ask;
-use crate::refresh::Admitted;
+use crate::refresh::{Admitted, Refresher};
 use crate::snapshot::{Failure, Flight, Hold, Lease, Snapshot, Ticket};
 use crate::state::Phase;
 use crate::stats::Count;
@@ -58,23 +58,23 @@ where
     S: BuildHasher,
 {
     /// What a caller is to do about a key. Counts nothing.
-    pub(crate) fn lookup<Q>(self: &Arc<Self>, hashed: Hashed, key: &Q, ask: Ask) -> Step<K, V, E, S>
+    pub(crate) fn lookup<Q>(core: &Arc<Self>, hashed: Hashed, key: &Q, ask: Ask) -> Step<K, V, E, S>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
     {
         loop {
-            let found = self.table.find(hashed, key);
-            let now = self.clock.now();
+            let found = core.table.find(hashed, key);
+            let now = core.clock.now();
             let Some((pos, held)) = found else {
-                let entry = self.table.entry(hashed, key, || key.to_owned(), now);
+                let entry = core.table.entry(hashed, key, || key.to_owned(), now);
                 let Some((pos, s)) = entry else { return Step::Uncached };
                 if s.has_value() {
                     // Published since the search above: it may be fresh.
                     continue;
                 }
                 let place = || Place::of(pos, &s);
-                let next = self.approach(place, &s, ask, now);
+                let next = Core::approach(core, place, &s, ask, now);
                 // Here, not on return: what is half returned when a destructor panics is leaked, and
                 // so would be a duty.
                 drop(s);
@@ -89,12 +89,12 @@ where
                 }
             };
             if held.is_fresh(now) {
-                self.table.touch(pos);
+                core.table.touch(pos);
                 return Step::Hit(held, now);
             }
-            let next = self.approach(|| Place::of(pos, held.arc()), held.arc(), ask, now);
+            let next = Core::approach(core, || Place::of(pos, held.arc()), held.arc(), ask, now);
             if !matches!(next, Next::Again) {
-                self.table.touch(pos);
+                core.table.touch(pos);
             }
             match next {
                 Next::Again => {}
@@ -113,13 +113,13 @@ where
 
     /// What is to be done about an entry whose snapshot `s` is not fresh.
     fn approach(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         place: impl Fn() -> Place<K, V, E>,
         s: &Arc<Snapshot<K, V, E>>,
         ask: Ask,
         now: Tick,
     ) -> Next<K, V, E, S> {
-        let deadlines = s.has_value().then(|| s.deadlines(self.table.late()));
+        let deadlines = s.has_value().then(|| s.deadlines(core.table.late()));
         let at_once = deadlines.is_some_and(|d| d.at_once(ask, now));
         if at_once && s.word.in_flight() {
             return Next::Stale(None);
@@ -127,10 +127,10 @@ where
         let (over, failures) = match s.word.phase() {
             Phase::Tentative | Phase::Killed => return Next::Again,
             Phase::Closed => {
-                self.table.finish(&place(), s);
+                core.table.finish(&place(), s);
                 return Next::Again;
             }
-            Phase::Flight(flight) => return self.join(place, s, flight, at_once),
+            Phase::Flight(flight) => return Core::join(core, place, s, flight, at_once),
             Phase::Done(flight) => match flight.outcome() {
                 Some(Failed(why)) => {
                     if deadlines.is_some_and(|d| d.backs_off(ask, now, why.retry_at)) {
@@ -142,10 +142,10 @@ where
             },
             Phase::Idle => (None, 0),
         };
-        let admitted = if at_once { self.refresher.admit() } else { None };
+        let admitted = if at_once { Refresher::admit(&core.refresher) } else { None };
         if at_once && admitted.is_none() {
-            if !self.refresher.is_closed() {
-                self.counters.add(Count::Skipped);
+            if !core.refresher.is_closed() {
+                core.counters.add(Count::Skipped);
             }
             return Next::Stale(None);
         }
@@ -153,10 +153,10 @@ where
         let key = s.key.clone();
         let place = place();
         let flight = if at_once { Flight::queued(failures) } else { Flight::running(failures) };
-        let Some(claimed) = self.table.claim(&place, s, over.as_ref(), &flight) else {
+        let Some(claimed) = core.table.claim(&place, s, over.as_ref(), &flight) else {
             return Next::Again;
         };
-        let load = Load { core: Arc::downgrade(self), place, key, hash: s.hash };
+        let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
         let mut next = match admitted {
             Some(admitted) => Next::Stale(Some((Queued::new(flight, load), admitted))),
             None => Next::Lead(Claim::new(Lease::of(flight), load)),
@@ -165,7 +165,7 @@ where
             // Dropped, the duty abandons the flight, unless somebody has taken it over by now.
             next = Next::Again;
         } else if matches!(&next, Next::Stale(Some((_, admitted))) if admitted.must_queue()) {
-            self.counters.add(Count::Queued);
+            core.counters.add(Count::Queued);
         }
         // The displaced flight's destructor may be the user's: the duty has its owner by now.
         drop((claimed, over));
@@ -174,7 +174,7 @@ where
 
     /// What is to be done about an entry somebody else loads.
     fn join(
-        self: &Arc<Self>,
+        core: &Arc<Self>,
         place: impl Fn() -> Place<K, V, E>,
         s: &Arc<Snapshot<K, V, E>>,
         flight: Arc<Flight<K, V, E>>,
@@ -191,7 +191,7 @@ where
         }
         if flight.is_queued() {
             let key = s.key.clone();
-            let load = Load { core: Arc::downgrade(self), place: place(), key, hash: s.hash };
+            let load = Load { core: Arc::downgrade(core), place: place(), key, hash: s.hash };
             return match Flight::start(&flight) {
                 Some(lease) => Next::Lead(Claim::new(lease, load)),
                 None => Next::Again,

@@ -43,12 +43,12 @@ impl<W: Work> Threads<W> {
         }
     }
 
-    pub(crate) fn execute(self: &Arc<Self>, job: W) {
-        if let Err(refused) = self.jobs.push(job) {
+    pub(crate) fn execute(threads: &Arc<Self>, job: W) {
+        if let Err(refused) = threads.jobs.push(job) {
             return drop(refused);
         }
-        if !self.wake() {
-            self.start();
+        if !threads.wake() {
+            Threads::start(threads);
         }
     }
 
@@ -77,15 +77,15 @@ impl<W: Work> Threads<W> {
         false
     }
 
-    fn start(self: &Arc<Self>) {
-        if !self.enlist() {
+    fn start(threads: &Arc<Self>) {
+        if !threads.enlist() {
             return;
         }
-        let threads = Arc::clone(self);
-        if !thread::start("lastcache-refresh".to_owned(), move || threads.live()) {
+        let started = Arc::clone(threads);
+        if !thread::start("lastcache-refresh".to_owned(), move || started.live()) {
             // The system has no thread left: give up what nobody will run.
-            self.live.fetch_sub(1, AcqRel);
-            while let Some(job) = self.jobs.pop() {
+            threads.live.fetch_sub(1, AcqRel);
+            while let Some(job) = threads.jobs.pop() {
                 drop(job);
             }
         }

@@ -131,8 +131,8 @@ unsafe fn upgrade<T>(bits: usize) -> Option<Arc<T>> {
     if bits & !TAGS == 0 {
         return None;
     }
-    // SAFETY: the address came from `Weak::into_raw` (by `exchange`) and that weak count is given
-    // back only after this thread's pin ends. `ManuallyDrop`: the count stays the word's.
+    // SAFETY: the address is of an `Arc` whose weak count `exchange` left to the word, and that count is
+    // given back only after this thread's pin ends. `ManuallyDrop`: the count stays the word's.
     let weak = ManuallyDrop::new(unsafe { Weak::from_raw(pointer::<T>(bits)) });
     weak.upgrade()
 }
@@ -167,10 +167,12 @@ impl<T> Drop for Displaced<T> {
         }
         let bits = self.bits;
         let pinned = epoch::pin();
-        // SAFETY: the weak count that the word owned; the address is out of the word, so threads
-        // that pin from now on cannot find it. The closure only gives memory back: the strong
-        // count below still stands, or some other thread's does, and its own drop runs `T`'s.
-        unsafe { pinned.defer_unchecked(move || drop(Weak::from_raw(pointer::<T>(bits)))) };
+        // SAFETY: the weak count that the word owned, given back once, here.
+        let free = move || drop(unsafe { Weak::from_raw(pointer::<T>(bits)) });
+        // SAFETY: the address is out of the word, so threads that pin from now on cannot find it. The
+        // closure only gives memory back: the strong count below still stands, or some other
+        // thread's does, and its own drop runs `T`'s.
+        unsafe { pinned.defer_unchecked(free) };
         drop(pinned);
         // SAFETY: the strong count that the word owned, out of the word as above.
         drop(unsafe { Arc::from_raw(pointer::<T>(bits)) });
@@ -228,15 +230,14 @@ impl<P, F> Settled<P, F> {
     pub(crate) fn get(&self) -> Option<Outcome<P, F>> {
         // Acquire: pairs with `settle`, receives the value.
         let bits = self.bits.load(Acquire);
-        // SAFETY: the address came from an `Arc` whose count this word owns until it is dropped,
-        // which `&self` excludes; `ManuallyDrop` leaves that count where it is.
-        unsafe {
-            match bits & TAGS {
-                PUBLISHED => Some(Outcome::Published(Arc::clone(&*borrow(bits)))),
-                FAILED => Some(Outcome::Failed(Arc::clone(&*borrow(bits)))),
-                ABANDONED => Some(Outcome::Abandoned),
-                _ => None,
-            }
+        match bits & TAGS {
+            // SAFETY: the address came from an `Arc` whose count this word owns until it is dropped,
+            // which `&self` excludes.
+            PUBLISHED => Some(Outcome::Published(Arc::clone(&*unsafe { borrow(bits) }))),
+            // SAFETY: as above.
+            FAILED => Some(Outcome::Failed(Arc::clone(&*unsafe { borrow(bits) }))),
+            ABANDONED => Some(Outcome::Abandoned),
+            _ => None,
         }
     }
 }

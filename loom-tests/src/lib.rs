@@ -1,24 +1,37 @@
 //! The real concurrent core, file by file, on loom's atomics; and the models that check it.
 #![allow(dead_code, unused_imports, missing_docs)]
 
+#[path = "../../src/core.rs"]
+mod core;
+#[path = "../../src/duty.rs"]
+mod duty;
 #[path = "../../src/error.rs"]
 mod error;
 #[path = "../../src/fifo.rs"]
 mod fifo;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/lookup.rs"]
+mod lookup;
+#[path = "../../src/nest.rs"]
+mod nest;
 #[path = "../../src/policy.rs"]
 mod policy;
 #[path = "../../src/queue.rs"]
 mod queue;
+#[path = "../../src/refresh/mod.rs"]
+mod refresh;
 #[path = "../../src/snapshot.rs"]
 mod snapshot;
 #[path = "../../src/state.rs"]
 mod state;
+mod stats;
 #[path = "../../src/sync/mod.rs"]
 mod sync;
 #[path = "../../src/table/mod.rs"]
 mod table;
+#[path = "../../src/threads.rs"]
+mod threads;
 #[path = "../../src/time.rs"]
 mod time;
 #[path = "../../src/waiters.rs"]

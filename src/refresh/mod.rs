@@ -24,7 +24,7 @@ struct Permit(Arc<Refresher>);
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.0.returned();
+        Refresher::returned(&self.0);
     }
 }
 
@@ -52,14 +52,14 @@ impl Admitted {
         match self.admission.take() {
             Some(Admission::Permit) => {
                 let permit = Permit(Arc::clone(&refresher));
-                refresher.dispatch(Some(Job::new(task, permit)));
+                Refresher::dispatch(&refresher, Some(Job::new(task, permit)));
             }
             Some(Admission::Room) => {
                 if let Err(refused) = refresher.queue.push(task) {
                     refresher.queue.vacate();
                     drop(refused);
                 }
-                refresher.dispatch(None);
+                Refresher::dispatch(&refresher, None);
             }
             None => unreachable!("submitted once"),
         }
@@ -101,23 +101,23 @@ impl Refresher {
     }
 
     /// A permit or room in the queue, if there is any. Allocates nothing.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Admitted> {
-        let admission = self.queue.admit()?;
-        Some(Admitted { refresher: Arc::clone(self), admission: Some(admission) })
+    pub(crate) fn admit(refresher: &Arc<Self>) -> Option<Admitted> {
+        let admission = refresher.queue.admit()?;
+        Some(Admitted { refresher: Arc::clone(refresher), admission: Some(admission) })
     }
 
     fn execute(&self, job: Job) {
         match &self.runner {
-            Runner::Threads(threads) => threads.execute(job),
+            Runner::Threads(threads) => Threads::execute(threads, job),
             Runner::Given(executor) => executor.execute(job),
         }
     }
 
-    fn returned(self: &Arc<Self>) {
-        if self.queue.release() && self.queue.is_ended() {
-            self.wake_closers();
+    fn returned(refresher: &Arc<Self>) {
+        if refresher.queue.release() && refresher.queue.is_ended() {
+            refresher.wake_closers();
         }
-        self.dispatch(None);
+        Refresher::dispatch(refresher, None);
     }
 
     fn wake_closers(&self) {
@@ -129,19 +129,19 @@ impl Refresher {
 
     /// Hands out `first` and then what waits, as long as there are permits. A job that ends inside
     /// this very loop, on this thread, leaves the next one to it: a loop, never recursion.
-    fn dispatch(self: &Arc<Self>, first: Option<Job>) {
-        if first.is_none() && nest::is_inside(&**self) {
+    fn dispatch(refresher: &Arc<Self>, first: Option<Job>) {
+        if first.is_none() && nest::is_inside(&**refresher) {
             return;
         }
         let next = || {
-            let task = self.queue.next()?;
-            Some(Job::new(task, Permit(Arc::clone(self))))
+            let task = refresher.queue.next()?;
+            Some(Job::new(task, Permit(Arc::clone(refresher))))
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
-        let inside = nest::enter(&**self);
+        let inside = nest::enter(&**refresher);
         let mut job = first.or_else(next);
         while let Some(ready) = job {
-            let executed = catch_unwind(AssertUnwindSafe(|| self.execute(ready)));
+            let executed = catch_unwind(AssertUnwindSafe(|| refresher.execute(ready)));
             panicked = panicked.or(executed.err());
             job = next();
         }

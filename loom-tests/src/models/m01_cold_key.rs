@@ -13,7 +13,7 @@ fn one_entry_for(callers: usize) {
         let small = small.clone();
         move || {
             let (place, s) = small.entry(7, NOW).expect("there is room");
-            let claimed = small.table.claim(&place, &s, None, &Flight::running(0)).is_some();
+            let claimed = small.table().claim(&place, &s, None, &Flight::running(0)).is_some();
             (s, claimed)
         }
     };
@@ -22,7 +22,7 @@ fn one_entry_for(callers: usize) {
     got.extend(others.into_iter().map(|other| other.join().unwrap()));
     assert!(got.iter().all(|(s, _)| Arc::ptr_eq(s, &got[0].0)), "two committed entries of one key");
     assert_eq!(got.iter().filter(|(_, claimed)| *claimed).count(), 1, "one claim of one load");
-    assert_eq!(small.table.standing().len(), 1);
+    assert_eq!(small.table().standing().len(), 1);
 }
 
 #[test]

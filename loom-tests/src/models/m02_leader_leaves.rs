@@ -4,6 +4,8 @@ use loom::thread;
 
 use super::flights::*;
 use super::model;
+use super::support::{Got, NOW, STALE, Small, one_home};
+use crate::table::Fate;
 
 #[test]
 fn m02_the_joiner_of_a_leader_that_left_is_woken() {
@@ -46,5 +48,47 @@ fn m02_the_joiner_of_a_leader_that_left_leads_next() {
         let flight = word.close().expect("the joiner's flight is in the word");
         assert_eq!(flight.outcome().as_ref().and_then(value), Some(7));
         drop(word.discard(&flight));
+    });
+}
+
+/// The real duty: a leader that drops its claim, cold and with a stale value.
+fn drops_its_claim(small: &std::sync::Arc<Small>, now: u64) {
+    let claim = small.claim_alone(7, now);
+    let caller = {
+        let small = small.clone();
+        thread::spawn(move || small.get(7, now, 5))
+    };
+    drop(claim);
+    assert_eq!(caller.join().unwrap(), Got::Led(Some(5), Fate::Stored), "leads next");
+    assert_eq!(small.fetches(), 1);
+    small.check_rest();
+}
+
+#[test]
+fn m02_a_claim_that_is_dropped_frees_its_key() {
+    model(2, || drops_its_claim(&Small::new(2, one_home), NOW));
+}
+
+#[test]
+fn m02_a_refresh_that_is_dropped_frees_its_key() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        assert_eq!(small.set(7, 0, 0), Fate::Stored);
+        drops_its_claim(&small, STALE);
+    });
+}
+
+/// Nobody else comes: what was inserted for the load is taken out again.
+#[test]
+fn m02_a_claim_that_is_dropped_leaves_nothing() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        let dropper = {
+            let small = small.clone();
+            thread::spawn(move || drop(small.claim_alone(7, NOW)))
+        };
+        assert_eq!(small.set(8, 3, NOW), Fate::Stored);
+        dropper.join().unwrap();
+        small.check_rest();
     });
 }

@@ -3,8 +3,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, NOW, STALE, Small, Snap, one_home};
-use crate::state::Standing;
+use super::support::{Got, NOW, STALE, Small, forgot_its_flight, one_home};
 use crate::table::Fate;
 
 /// A load of 1, claimed already, ends against a set of 2.
@@ -15,7 +14,7 @@ fn ends_against_a_set(small: &std::sync::Arc<Small>, now: u64) {
         let small = small.clone();
         thread::spawn(move || small.set(7, 2, now))
     };
-    let led = claim.fetch(1, now);
+    let led = small.fetch(claim, 1, now);
     assert_eq!(setter.join().unwrap(), Fate::Stored);
     assert_eq!(small.peek(7, now), Some(2), "the set stays");
     match led {
@@ -23,12 +22,6 @@ fn ends_against_a_set(small: &std::sync::Arc<Small>, now: u64) {
         _ => panic!("the leader got {led:?}"),
     }
     forgot_its_flight(&old);
-}
-
-/// A replaced snapshot is closed, and whoever holds it long holds no newer value through it.
-fn forgot_its_flight(old: &Snap) {
-    assert!(old.word.standing() == Standing::Closed, "no claim of it can succeed");
-    assert!(old.word.close().is_none(), "a replaced snapshot keeps no ended flight");
 }
 
 #[test]
@@ -45,7 +38,11 @@ fn m05_a_set_wakes_who_joined_a_load_that_hangs() {
         forgot_its_flight(&old);
         let got = joiner.join().unwrap();
         assert!(matches!(got, Got::Joined(2) | Got::Hit(2)), "{got:?}");
-        assert_eq!(claim.fetch(1, NOW), Got::Led(Some(2), Fate::Late), "one outcome for all");
+        assert_eq!(
+            small.fetch(claim, 1, NOW),
+            Got::Led(Some(2), Fate::Late),
+            "one outcome for all"
+        );
         small.check_rest();
     });
 }
@@ -85,7 +82,7 @@ fn m05_a_joiner_gets_what_the_leader_gets_or_what_stands() {
                 None
             })
         });
-        let led = claim.fetch(1, NOW);
+        let led = small.fetch(claim, 1, NOW);
         assert_eq!(setter.join().unwrap(), None);
         match joiner.join().unwrap().expect("a get's") {
             Got::Joined(value) => assert_eq!(led.value(), Some(value), "one outcome for all"),

@@ -16,7 +16,7 @@ fn a_get_after_a_delete(small: &std::sync::Arc<Small>, now: u64) {
             small.get(7, now, 5)
         })
     };
-    let led = claim.fetch(1, now);
+    let led = small.fetch(claim, 1, now);
     assert_eq!(led.value(), Some(1), "the old leader keeps its own outcome");
     let got = deleter.join().unwrap();
     assert_eq!(got, Got::Led(Some(5), Fate::Stored), "loads what is there after the delete");
@@ -55,7 +55,7 @@ fn m07_who_joined_before_the_delete_gets_the_old_load() {
             let small = small.clone();
             thread::spawn(move || small.delete(7, NOW))
         };
-        let led = claim.fetch(1, NOW);
+        let led = small.fetch(claim, 1, NOW);
         assert_eq!(led.value(), Some(1));
         deleter.join().unwrap();
         match joiner.join().unwrap() {

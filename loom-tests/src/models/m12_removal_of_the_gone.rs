@@ -1,9 +1,11 @@
 //! M12: removals against what comes in their place.
 
+use std::cell::RefCell;
+
 use loom::thread;
 
 use super::model;
-use super::support::{GONE, NOW, Small, one_home};
+use super::support::{GONE, Key, NOW, Small, at, one_home};
 use crate::table::Fate;
 
 #[test]
@@ -61,6 +63,55 @@ fn m12_a_removal_that_stalls_is_finished_by_those_who_meet_it() {
         assert_eq!(other.join().unwrap(), Fate::Stored);
         assert!(matches!(got.value(), Some(1 | 2)), "{got:?}");
         assert_eq!(small.peek(7, GONE), Some(2), "set during the load, or after it");
+        small.check_rest();
+    });
+}
+
+/// The entry of 7 is closed by an eviction that stalls, and renewed by a set that found it before
+/// that: the half of either that is left runs in the thread that is returned.
+fn closed_then_renewed(small: &std::sync::Arc<Small>) -> thread::JoinHandle<()> {
+    let (there, old) = small.entry(7, NOW).expect("it is there");
+    assert!(old.word.close_quiet());
+    let small = small.clone();
+    thread::spawn(move || small.set_there(&there, 7, 2, NOW))
+}
+
+/// Without another look at its cell the renewed entry is missed: where nothing is free, there is then
+/// no entry of the key.
+#[test]
+fn m12_a_closed_entry_that_is_renewed_is_found() {
+    model(2, || {
+        let small = Small::new(4, one_home);
+        for key in [7, 1, 2, 3] {
+            assert_eq!(small.set(key, 0, NOW), Fate::Stored);
+        }
+        let setter = closed_then_renewed(&small);
+        assert!(small.entry(7, NOW).is_some(), "there is one, or the room that it left");
+        setter.join().unwrap();
+        assert_eq!(small.set(7, 3, NOW), Fate::Stored);
+        small.check_rest();
+    });
+}
+
+/// As above, by one who enters: between its search and its placeholder somebody else enters the key,
+/// and that entry is closed and renewed while the placeholder is decided.
+#[test]
+fn m12_a_closed_entry_that_is_renewed_wins_over_a_placeholder() {
+    model(2, || {
+        let small = Small::new(3, one_home);
+        let setter = RefCell::new(None);
+        let owned = || {
+            if setter.borrow().is_none() {
+                assert_eq!(small.set(7, 1, NOW), Fate::Stored);
+                setter.replace(Some(closed_then_renewed(&small)));
+            }
+            Key(7)
+        };
+        let entered = small.table().entry(small.hashed(7), &Key(7), owned, at(NOW));
+        assert!(entered.is_some(), "there is room");
+        setter.take().expect("the key was entered").join().unwrap();
+        assert_eq!(small.standing(7), 1, "two committed entries of one key");
+        assert_eq!(small.set(7, 3, NOW), Fate::Stored);
         small.check_rest();
     });
 }

@@ -1,84 +1,28 @@
 //! M13: stale readers, one permit, refreshes that succeed and that fail.
 //!
 //! From the permit to the end of its flight a refresh counts as running; no more run than there are
-//! permits, and at rest nothing waits while a permit is free. The real queue; what the refresher does
-//! around it is done again here, with every job run by the thread that hands it out.
+//! permits, and at rest nothing waits while a permit is free. The real refresher and its queue; what
+//! it runs is a flight's end and no fetch, but for the model that goes through the lookup.
 
-use std::sync::Arc as Untracked;
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
 };
+use std::sync::{Arc as Untracked, Mutex};
 
 use loom::thread;
 
 use super::flights::*;
 use super::model;
+use super::support::{Got, Queued, STALE, Small, Step, one_home};
+use crate::policy::Ask;
 use crate::queue::{Admission, Queue};
+use crate::refresh::{CallerRuns, Job, Refresher, Task};
+use crate::table::Fate;
 
-/// As the refresher: admits, and hands out.
-struct Refresher(Queue<Refresh>);
-
-/// One refresh, with its permit. The permit is returned after the refresh has ended.
-struct Job<'a> {
-    refresh: Refresh,
-    permit: Permit<'a>,
-}
-
-struct Permit<'a>(&'a Refresher);
-
-impl Drop for Permit<'_> {
-    fn drop(&mut self) {
-        self.0.0.release();
-    }
-}
-
-impl Job<'_> {
-    fn run(self) {
-        let Job { refresh, permit } = self;
-        if !permit.0.0.is_ended() {
-            refresh.run();
-        }
-        drop(permit);
-    }
-}
-
-impl Refresher {
-    fn new(permits: usize, room: usize) -> Arc<Self> {
-        Arc::new(Refresher(Queue::new(permits, room)))
-    }
-
-    fn submit(&self, admission: Admission, refresh: Refresh) {
-        if admission == Admission::Permit {
-            return self.dispatch(Some(Job { refresh, permit: Permit(self) }));
-        }
-        if let Err(refused) = self.0.push(refresh) {
-            self.0.vacate();
-            drop(refused);
-        }
-        self.dispatch(None);
-    }
-
-    /// Gives an admission back unused.
-    fn decline(&self, admission: Admission) {
-        match admission {
-            Admission::Permit => {
-                self.0.release();
-                self.dispatch(None);
-            }
-            Admission::Room => self.0.vacate(),
-        }
-    }
-
-    /// Hands out `first` and then what waits, as long as there are permits.
-    fn dispatch(&self, first: Option<Job<'_>>) {
-        let next = || Some(Job { refresh: self.0.next()?, permit: Permit(self) });
-        let mut job = first.or_else(next);
-        while let Some(ready) = job {
-            ready.run();
-            job = next();
-        }
-    }
+/// Every job is run by the thread that hands it out.
+fn refresher(permits: usize, room: usize) -> Arc<Refresher> {
+    Arc::new(Refresher::new(permits, room, Some(Box::new(CallerRuns))))
 }
 
 /// What the model knows. The first is loom's, so that it tries what changes its value, and Relaxed:
@@ -87,6 +31,18 @@ struct Known {
     running: loom::sync::atomic::AtomicUsize,
     ran: AtomicUsize,
     dropped: AtomicUsize,
+    /// How often more ran than there are permits. A panic there would be taken for the fetch's.
+    too_many: AtomicUsize,
+}
+
+impl Drop for Known {
+    fn drop(&mut self) {
+        let too_many = self.too_many.load(SeqCst);
+        assert!(
+            too_many == 0 || std::thread::panicking(),
+            "more refreshes run than there are permits"
+        );
+    }
 }
 
 impl Known {
@@ -95,6 +51,7 @@ impl Known {
             running: loom::sync::atomic::AtomicUsize::new(0),
             ran: AtomicUsize::new(0),
             dropped: AtomicUsize::new(0),
+            too_many: AtomicUsize::new(0),
         })
     }
 }
@@ -110,10 +67,16 @@ struct Refresh {
 }
 
 impl Refresh {
+    fn task(self) -> Task {
+        Task::Blocking(Box::new(move || self.run()))
+    }
+
     fn run(mut self) {
         self.ran = true;
         let running = self.known.running.fetch_add(1, Relaxed) + 1;
-        assert!(running <= self.permits, "more refreshes run than there are permits");
+        if running > self.permits {
+            self.known.too_many.fetch_add(1, SeqCst);
+        }
         let lease = Flight::start(&self.flight).expect("nobody else starts it");
         if self.succeeds {
             publish(lease, 7);
@@ -136,38 +99,34 @@ impl Drop for Refresh {
 
 /// A stale reader, as the core does it: leave to refresh, then the claim. Whether it submitted one.
 fn stale_reader(
-    refresher: &Refresher,
+    refresher: &Arc<Refresher>,
     word: &Arc<Word>,
     permits: usize,
     succeeds: bool,
     known: &Untracked<Known>,
 ) -> bool {
-    let Some(admission) = refresher.0.admit() else { return false };
+    let Some(admitted) = Refresher::admit(refresher) else { return false };
     let flight = Flight::queued(0);
     if word.claim(None, &flight).is_none() {
-        refresher.decline(admission);
         return false;
     }
     let (word, known) = (Arc::clone(word), Untracked::clone(known));
-    refresher.submit(admission, Refresh { word, flight, permits, succeeds, known, ran: false });
+    let refresh = Refresh { word, flight, permits, succeeds, known, ran: false };
+    admitted.submit(refresh.task());
     true
 }
 
 /// At rest every permit and all room came back.
-fn check_returned(refresher: &Refresher, permits: usize, room: usize) {
-    for _ in 0..permits {
-        assert_eq!(refresher.0.admit(), Some(Admission::Permit));
-    }
-    for _ in 0..room {
-        assert_eq!(refresher.0.admit(), Some(Admission::Room));
-    }
-    assert_eq!(refresher.0.admit(), None);
+fn check_returned(refresher: &Arc<Refresher>, permits: usize, room: usize) {
+    let admitted: Vec<_> = std::iter::from_fn(|| Refresher::admit(refresher)).take(9).collect();
+    assert_eq!(admitted.iter().filter(|admitted| !admitted.must_queue()).count(), permits);
+    assert_eq!(admitted.iter().filter(|admitted| admitted.must_queue()).count(), room);
 }
 
 /// So many readers of as many stale entries; every second refresh fails.
 fn readers(readers: usize, permits: usize, room: usize, preemptions: usize) {
     model(preemptions, move || {
-        let refresher = Refresher::new(permits, room);
+        let refresher = refresher(permits, room);
         let known = Known::new();
         let words: Vec<_> = (0..readers).map(|_| idle()).collect();
         let read = |at: usize| {
@@ -208,7 +167,7 @@ fn m13_a_stale_reader_that_finds_no_room_goes_away() {
 #[test]
 fn m13_two_stale_readers_of_one_entry() {
     model(2, || {
-        let refresher = Refresher::new(1, 1);
+        let refresher = refresher(1, 1);
         let (known, word) = (Known::new(), idle());
         let other = {
             let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&word));
@@ -227,7 +186,7 @@ fn m13_two_stale_readers_of_one_entry() {
 #[test]
 fn m13_what_waits_when_the_cache_closes_is_given_up() {
     model(2, || {
-        let refresher = Refresher::new(1, 1);
+        let refresher = refresher(1, 1);
         let known = Known::new();
         let words = [idle(), idle()];
         let other = {
@@ -237,7 +196,7 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
         };
         let closer = {
             let refresher = Arc::clone(&refresher);
-            thread::spawn(move || refresher.0.end())
+            thread::spawn(move || refresher.close())
         };
         let submitted = usize::from(stale_reader(&refresher, &words[0], 1, false, &known));
         let submitted = submitted + usize::from(other.join().unwrap());
@@ -247,7 +206,103 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
         for word in &words {
             check_rest(word);
         }
-        assert!(refresher.0.admit().is_none(), "closed");
+        assert!(Refresher::admit(&refresher).is_none(), "closed");
+    });
+}
+
+/// A refresh ends on one thread while another queues its own; jobs are run where the executor's are,
+/// not by who hands them out.
+#[test]
+fn m13_who_ends_a_refresh_hands_out_the_next() {
+    model(2, || {
+        // Not loom's, and never held over a step.
+        let shelf: Untracked<Mutex<Vec<Job>>> = Untracked::default();
+        let executor = {
+            let shelf = Untracked::clone(&shelf);
+            move |job: Job| shelf.lock().unwrap().push(job)
+        };
+        let take = || shelf.lock().unwrap().pop();
+        let refresher = Arc::new(Refresher::new(1, 1, Some(Box::new(executor))));
+        let (known, words) = (Known::new(), [idle(), idle()]);
+        assert!(stale_reader(&refresher, &words[0], 1, true, &known));
+        let other = {
+            let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&words[1]));
+            let known = Untracked::clone(&known);
+            thread::spawn(move || stale_reader(&refresher, &word, 1, false, &known))
+        };
+        let first = take().expect("there was a permit");
+        first.run();
+        assert!(other.join().unwrap(), "there was room");
+        let second = take().expect("at rest nothing waits while a permit is free");
+        second.run();
+        assert_eq!(known.ran.load(SeqCst), 2);
+        words.iter().for_each(|word| check_rest(word));
+        check_returned(&refresher, 1, 1);
+    });
+}
+
+/// Leave that is not used is given back, and whatever waits for it goes on.
+#[test]
+fn m13_a_permit_that_was_not_used_goes_to_what_waits() {
+    model(2, || {
+        let refresher = refresher(1, 1);
+        let (known, word) = (Known::new(), idle());
+        let unused = Refresher::admit(&refresher).expect("nobody else is there");
+        let other = {
+            let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&word));
+            let known = Untracked::clone(&known);
+            thread::spawn(move || stale_reader(&refresher, &word, 1, true, &known))
+        };
+        drop(unused);
+        assert!(other.join().unwrap(), "there was room");
+        assert_eq!(known.ran.load(SeqCst), 1, "at rest nothing waits while a permit is free");
+        check_rest(&word);
+        check_returned(&refresher, 1, 1);
+    });
+}
+
+/// A refresh as the front starts it: the value in place of a fetch.
+struct Background(std::sync::Arc<Small>, Queued);
+
+impl Background {
+    fn run(self) {
+        let Background(small, queued) = self;
+        if let Some((claim, _)) = queued.start() {
+            assert_eq!(small.fetch(claim, 1, STALE), Got::Led(Some(1), Fate::Stored));
+        }
+    }
+}
+
+/// As `get_swr`, through the real lookup: the value served at once.
+fn revalidate(small: &std::sync::Arc<Small>) -> u32 {
+    match small.lookup(7, Ask::WhileRevalidate, STALE) {
+        Step::Hit(held, _) => held.value().read(),
+        Step::Stale(held, _, to_start) => {
+            if let Some((queued, admitted)) = to_start {
+                let background = Background(small.clone(), queued);
+                admitted.submit(Task::Blocking(Box::new(move || background.run())));
+            }
+            held.value().read()
+        }
+        _ => panic!("a stale value in its window is served at once"),
+    }
+}
+
+#[test]
+fn m13_two_stale_readers_refresh_once() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        assert_eq!(small.set(7, 0, 0), Fate::Stored);
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || revalidate(&small))
+        };
+        let served = [revalidate(&small), other.join().unwrap()];
+        assert!(served.contains(&0), "who refreshes is served the old value: {served:?}");
+        assert_eq!(small.fetches(), 1, "one refresh of one stale value");
+        assert_eq!(small.peek(7, STALE), Some(1));
+        check_returned(&small.core.refresher, 1, 1);
+        small.check_rest();
     });
 }
 

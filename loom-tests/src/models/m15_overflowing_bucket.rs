@@ -31,7 +31,7 @@ fn m15_two_who_enter_across_buckets_get_one_entry() {
         let (_, mine) = small.entry(7, NOW).expect("there is room");
         let its = other.join().unwrap();
         assert!(Arc::ptr_eq(&mine, &its), "two committed entries of one key");
-        assert_eq!(small.table.standing().iter().filter(|s| s.key == 7).count(), 1);
+        assert_eq!(small.standing(7), 1);
         assert_eq!(small.set(7, 70, NOW), Fate::Stored);
         small.check_rest();
     });

@@ -20,6 +20,8 @@ mod m12_removal_of_the_gone;
 mod m13_one_permit;
 mod m15_overflowing_bucket;
 mod m16_retired_flight;
+mod m17_failed_load;
+mod m18_queued_refresh;
 mod support;
 
 /// Explores `f` with at most `most` preemptions in the quick tier.

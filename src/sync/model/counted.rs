@@ -26,16 +26,18 @@ struct Inner<T> {
 /// assertion and not undefined behaviour.
 struct Grave {
     inner: *mut (),
+    /// Frees it: the `free` in `bury` of its type.
     free: unsafe fn(*mut ()),
 }
 
-thread_local! {
+std::thread_local! {
     static GRAVES: RefCell<Vec<Grave>> = const { RefCell::new(Vec::new()) };
 }
 
 pub(super) fn begin() {
     for Grave { inner, free } in GRAVES.take() {
-        // SAFETY: of an execution that is over.
+        // SAFETY: of an execution that is over, so nobody has it any more; taken out of the list, so
+        // it is freed once, by the function that was put in with it.
         unsafe { free(inner) };
     }
 }
@@ -45,11 +47,14 @@ impl<T> Inner<T> {
     ///
     /// No count of either kind is left.
     unsafe fn bury(this: NonNull<Self>) {
+        /// # Safety
+        ///
+        /// `inner` is a leaked box of an `Inner<T>`, nobody uses it any more, and this is called once.
         unsafe fn free<T>(inner: *mut ()) {
-            // SAFETY: it came from a box, and is freed once.
+            // SAFETY: the caller's promise.
             drop(unsafe { Box::from_raw(inner.cast::<Inner<T>>()) });
         }
-        // SAFETY: it is freed in `begin`.
+        // SAFETY: it is still memory: given back in `begin` only, which nobody has told of it yet.
         unsafe { this.as_ref() }.freed.set(true);
         let grave = Grave { inner: this.as_ptr().cast(), free: free::<T> };
         GRAVES.with_borrow_mut(|graves| graves.push(grave));
@@ -64,13 +69,13 @@ impl<T> Inner<T> {
 pub(crate) struct Arc<T>(NonNull<Inner<T>>);
 pub(crate) struct Weak<T>(NonNull<Inner<T>>);
 
-// SAFETY: as std's.
+// SAFETY: as std's: what is shared are counts that are atomics and a value that is `Send + Sync`.
 unsafe impl<T: Send + Sync> Send for Arc<T> {}
-// SAFETY: as std's.
+// SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Arc<T> {}
-// SAFETY: as std's.
+// SAFETY: as above.
 unsafe impl<T: Send + Sync> Send for Weak<T> {}
-// SAFETY: as std's.
+// SAFETY: as above.
 unsafe impl<T: Send + Sync> Sync for Weak<T> {}
 
 impl<T> Arc<T> {
@@ -114,7 +119,7 @@ impl<T> Arc<T> {
 
     /// # Safety
     ///
-    /// As std's.
+    /// As std's: `value` came from `into_raw` of this type, and the count it carries is taken once.
     pub(crate) unsafe fn from_raw(value: *const T) -> Self {
         // SAFETY: the value is the allocation's first field, and `value` came from one.
         Arc(unsafe { NonNull::new_unchecked(value.cast_mut().cast()) })
@@ -131,9 +136,9 @@ impl<T> Clone for Arc<T> {
 impl<T> Deref for Arc<T> {
     type Target = T;
     fn deref(&self) -> &T {
-        // SAFETY (of the read): loom reports it if the value's drop is not ordered with it.
+        // loom reports the read here if the value's drop is not ordered with it.
         self.inner().touched.with(|_| ());
-        // SAFETY: a strong count keeps the value.
+        // SAFETY: a strong count keeps the value, so its drop comes after this borrow.
         unsafe { &*self.inner().value.get() }
     }
 }
@@ -146,11 +151,10 @@ impl<T> Drop for Arc<T> {
         fence(Acquire);
         let rest = Weak(self.0);
         self.inner().touched.with_mut(|_| ());
-        // SAFETY: the last strong count is gone; nobody reads the value any more.
-        unsafe {
-            ManuallyDrop::drop(&mut *self.inner().leak.get());
-            ManuallyDrop::drop(&mut *self.inner().value.get());
-        }
+        // SAFETY: the last strong count is gone: nobody else has the cell, and it is dropped once.
+        unsafe { ManuallyDrop::drop(&mut *self.inner().leak.get()) };
+        // SAFETY: as above; nobody reads the value any more.
+        unsafe { ManuallyDrop::drop(&mut *self.inner().value.get()) };
         drop(rest);
     }
 }
@@ -181,7 +185,7 @@ impl<T> Weak<T> {
 
     /// # Safety
     ///
-    /// As std's.
+    /// As std's: `value` came from an `Arc` or a `Weak` of this type, and the count is taken once.
     pub(crate) unsafe fn from_raw(value: *const T) -> Self {
         // SAFETY: as `Arc::from_raw`.
         Weak(unsafe { NonNull::new_unchecked(value.cast_mut().cast()) })

@@ -29,7 +29,7 @@ struct Deferred {
     run: Box<dyn FnOnce()>,
 }
 
-thread_local! {
+std::thread_local! {
     static PINS: RefCell<Pins> = RefCell::default();
 }
 

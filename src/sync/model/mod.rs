@@ -15,10 +15,17 @@
 #![allow(unsafe_code, dead_code, unused_imports)]
 
 pub(crate) use loom::hint::spin_loop;
-pub(crate) use loom::thread_local;
 
 pub(crate) use counted::{Arc, Weak};
 pub(crate) use published::{Held, Published};
+
+/// As std's, of loom's threads: all of them are one thread of the system.
+macro_rules! locals {
+    ($(#[$attr:meta])* static $name:ident: $t:ty = const $init:block;) => {
+        loom::thread_local! { $(#[$attr])* static $name: $t = $init; }
+    };
+}
+pub(crate) use locals as thread_local;
 
 /// Atomics.
 pub(crate) mod atomic {
