@@ -217,7 +217,7 @@ where
 {
     #[cold]
     #[inline(never)]
-    fn load_with<Q, F, R>(
+    pub(crate) fn load_with<Q, F, R>(
         self: &Arc<Self>,
         hashed: Hashed,
         key: &Q,
@@ -237,7 +237,7 @@ where
     }
 
     #[inline(never)]
-    fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    pub(crate) fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
@@ -249,7 +249,12 @@ where
     }
 
     #[inline(never)]
-    fn revalidate<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    pub(crate) fn revalidate<Q, F>(
+        self: &Arc<Self>,
+        hashed: Hashed,
+        key: &Q,
+        fetch: F,
+    ) -> Answer<K, V, E>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,

@@ -20,6 +20,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (2, &["fifo", "queue"]),
     (3, &["error", "snapshot"]),
     (3, &["table"]),
+    (3, &["hot"]),
     (4, &["stats"]),
     (4, &["threads", "refresh"]),
     (4, &["core", "duty", "lookup"]),
@@ -27,6 +28,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (6, &["load", "answer"]),
     (6, &["iter", "cache"]),
     (6, &["blocking"]),
+    (6, &["reader"]),
     (7, &["builder", "lib"]),
 ];
 
