@@ -7,6 +7,8 @@ mod error;
 mod fifo;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/hot.rs"]
+mod hot;
 #[path = "../../src/policy.rs"]
 mod policy;
 #[path = "../../src/queue.rs"]
