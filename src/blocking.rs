@@ -95,6 +95,10 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
+        let read = match self.core.own_with(hashed, key, read) {
+            Ok(value) => return Ok(value),
+            Err(read) => read,
+        };
         match self.core.hit(hashed, key) {
             Some((held, _)) => Ok(read(held.value())),
             None => self.core.load_with(hashed, key, read, fetch),
@@ -131,6 +135,9 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
+        if let Some(served) = self.core.own(hashed, key) {
+            return Ok(served);
+        }
         match self.core.hit(hashed, key) {
             Some((held, now)) => Ok(Served::hit(held, now)),
             None => self.core.load(hashed, key, fetch),
@@ -170,6 +177,9 @@ where
         F: FnOnce(&K) -> Result<V, E> + Send + 'static,
     {
         let hashed = self.core.hash(key);
+        if let Some(served) = self.core.own(hashed, key) {
+            return Ok(served);
+        }
         match self.core.hit(hashed, key) {
             Some((held, now)) => Ok(Served::hit(held, now)),
             None => self.core.revalidate(hashed, key, fetch),

@@ -76,7 +76,7 @@
 //! | starting the cache's own refresh thread | what the system's thread creation does |
 //!
 //! Nothing runs user code or waits in the middle of a step of the protocol. Values are reclaimed when
-//! the last reader lets go of them, by reference counts; the memory of flights that others may be
+//! the last reader lets go of them, by reference counts (hot sets let go later: see [`Reader`]); the memory of flights that others may be
 //! looking at goes through epoch reclamation.
 //!
 //! # What it costs
@@ -85,7 +85,8 @@
 //! read-modify-writes and a clock read: no allocation but for a thread's first, and no shared write
 //! once the entry is marked used. A cold load allocates three times, a foreground or background
 //! refresh two or three. A thread that reads the same keys again and again saves both read-modify-writes
-//! with a [`Reader`] of its own, which holds on to at most a fixed number of values. Dropping a cache takes time with the number of its values times the number of
+//! with a [`Reader`] of its own, which holds on to at most a fixed number of values; the builder's
+//! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes time with the number of its values times the number of
 //! threads that were ever alive at once.
 #![deny(unsafe_code)]
 
@@ -101,8 +102,10 @@ mod flight;
 mod hot;
 mod iter;
 mod load;
+mod local;
 mod lookup;
 mod nest;
+mod own;
 mod policy;
 mod queue;
 mod reader;

@@ -195,7 +195,7 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => Ok(shared(s, now, Why::Fresh)),
+            Some((s, now)) => Ok(Served::shared(s, now)),
             None => self.missed(hashed, key, |core| core.load(hashed, key, fetch)),
         }
     }
@@ -229,7 +229,7 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => Ok(shared(s, now, Why::Fresh)),
+            Some((s, now)) => Ok(Served::shared(s, now)),
             None => self.missed(hashed, key, |core| core.revalidate(hashed, key, fetch)),
         }
     }
@@ -256,7 +256,10 @@ where
         let published = self.hot.published(core.hash(key), key);
         let now = core.clock.now();
         match published.filter(|s| s.servable(core.table.late(), now)) {
-            Some(s) => Some(shared(s, now, if s.is_fresh(now) { Why::Fresh } else { Why::Stale })),
+            Some(s) => {
+                let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
+                Some(Served::new(Hold::Shared(Arc::clone(s)), now, why, None))
+            }
             None => self.cache.peek(key),
         }
     }
@@ -355,10 +358,6 @@ impl<K, V, E, S> Reader<K, V, E, S> {
     pub fn forget(&mut self) {
         self.hot.forget();
     }
-}
-
-fn shared<K, V, E>(s: &Arc<Snapshot<K, V, E>>, now: Tick, why: Why<E>) -> Served<K, V, E> {
-    Served::new(Hold::Shared(Arc::clone(s)), now, why, None)
 }
 
 impl<K, V, E, S> fmt::Debug for Reader<K, V, E, S> {

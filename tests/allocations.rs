@@ -129,6 +129,26 @@ fn a_reader_allocates_nothing_but_when_it_is_made() {
 }
 
 #[test]
+fn a_threads_hot_set_is_allocated_at_its_first_call() {
+    let clock = ManualClock::new();
+    let cache = built(&clock, |b| b.thread_hot_set(64));
+    for key in 0..1_000 {
+        cache.set(key, key);
+    }
+    let mut read = |n: u64| {
+        for key in [n % 10, n % 1_000, n % 1_000] {
+            assert_eq!(cache.get(&key, never).expect("fresh"), key);
+            drop(cache.get_stale(&key, never).expect("fresh"));
+            drop(cache.get_swr(&key, never).expect("fresh"));
+        }
+    };
+    // The list of the thread's sets, the set in its box, its spots; and arc-swap's node.
+    assert!((3..=4).contains(&allocations(|| read(0))));
+    assert_eq!(allocations(|| (0..MANY).for_each(&mut read)), 0);
+    assert_eq!(allocations(|| cache.close()), 0);
+}
+
+#[test]
 fn a_stale_hit_allocates_nothing_while_a_refresh_is_under_way() {
     let clock = ManualClock::new();
     // A job that is kept is a refresh under way.

@@ -501,11 +501,10 @@ mod program {
         proptest::collection::vec((op, 0..9_u32, prop::bool::weighted(0.7)), 1..200)
     }
 
-    fn built(capacity: usize) -> (Fixed, ManualClock) {
-        let clock = ManualClock::new();
-        let builder = builder(&clock).capacity(capacity).hasher(FixedState::with_seed(1));
+    fn built(clock: &ManualClock, capacity: usize, spots: usize) -> Fixed {
+        let builder = builder(clock).capacity(capacity).hasher(FixedState::with_seed(1));
         let builder = builder.executor(CallerRuns).back_off(BackOff::fixed(secs(7)));
-        (builder.build().expect("the settings agree"), clock)
+        builder.thread_hot_set(spots).build().expect("the settings agree")
     }
 
     /// All that can be told of an answer.
@@ -519,6 +518,19 @@ mod program {
         )
     }
 
+    /// The answer of one call, of the cache or of a reader.
+    macro_rules! answer {
+        ($of:expr, $op:expr, $key:expr, $fetch:expr) => {
+            match $op {
+                Op::Get => format!("{:?}", $of.get(&$key, $fetch)),
+                Op::GetWith => format!("{:?}", $of.get_with(&$key, |v| v + 1, $fetch)),
+                Op::GetStale => told($of.get_stale(&$key, $fetch)),
+                Op::GetSwr => told($of.get_swr(&$key, $fetch)),
+                _ => $of.peek(&$key).map_or_else(String::new, |served| told(Ok(served))),
+            }
+        };
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig {
             cases: scaled(300) as u32,
@@ -527,64 +539,41 @@ mod program {
         })]
 
         #[test]
-        fn a_reader_answers_as_the_cache_does(
+        fn a_reader_and_a_threads_hot_set_answer_as_the_cache_does(
             ops in ops(), spots in prop::sample::select(vec![0, 1, 3, 64]), capacity in 3..12_usize,
         ) {
-            let (plain, time) = built(capacity);
-            let (cache, their_time) = built(capacity);
+            let clock = ManualClock::new();
+            let (plain, cache) = (built(&clock, capacity, 0), built(&clock, capacity, 0));
+            let own = built(&clock, capacity, spots);
             let mut reader = cache.reader_with(spots);
+            let all = [&plain, &cache, &own];
             for (at, (op, key, succeeds)) in ops.into_iter().enumerate() {
                 let fetch = move |key: &u32| {
                     if succeeds { Ok(*key << 16 | at as u32) } else { Err("down") }
                 };
-                let (one, other) = match op {
-                    Op::Get => (
-                        format!("{:?}", plain.get(&key, fetch)),
-                        format!("{:?}", reader.get(&key, fetch)),
-                    ),
-                    Op::GetWith => (
-                        format!("{:?}", plain.get_with(&key, |v| v + 1, fetch)),
-                        format!("{:?}", reader.get_with(&key, |v| v + 1, fetch)),
-                    ),
-                    Op::GetStale => {
-                        (told(plain.get_stale(&key, fetch)), told(reader.get_stale(&key, fetch)))
-                    }
-                    Op::GetSwr => {
-                        (told(plain.get_swr(&key, fetch)), told(reader.get_swr(&key, fetch)))
-                    }
-                    Op::Peek => {
-                        let told = |it: Option<_>| it.map(|served| told(Ok(served)));
-                        (format!("{:?}", told(plain.peek(&key))), format!("{:?}", told(reader.peek(&key))))
-                    }
-                    Op::Set => {
-                        (plain.set(key, at as u32).to_string(), cache.set(key, at as u32).to_string())
-                    }
-                    Op::Delete => (plain.delete(&key).to_string(), cache.delete(&key).to_string()),
-                    Op::Clear => {
-                        plain.clear();
-                        cache.clear();
-                        continue;
-                    }
-                    Op::Wait(s) => {
-                        time.advance(secs(s));
-                        their_time.advance(secs(s));
-                        continue;
-                    }
-                    Op::Forget => {
-                        reader.forget();
-                        continue;
-                    }
+                let answers = match op {
+                    Op::Set => all.map(|cache| cache.set(key, at as u32).to_string()),
+                    Op::Delete => all.map(|cache| cache.delete(&key).to_string()),
+                    Op::Clear => all.map(|cache| { cache.clear(); String::new() }),
+                    Op::Wait(s) => { clock.advance(secs(s)); continue }
+                    Op::Forget => { reader.forget(); continue }
+                    _ => [
+                        answer!(plain, op, key, fetch),
+                        answer!(reader, op, key, fetch),
+                        answer!(own, op, key, fetch),
+                    ],
                 };
-                prop_assert_eq!(one, other, "call {}: {:?} of {}", at, op, key);
+                prop_assert_eq!(&answers[0], &answers[1], "reader, {}: {:?} of {}", at, op, key);
+                prop_assert_eq!(&answers[0], &answers[2], "own set, {}: {:?} of {}", at, op, key);
             }
             // Uses are noted alike, so the same keys were evicted, too.
-            prop_assert_eq!(plain.stats(), cache.stats());
-            let all = |cache: &Fixed| {
-                let mut all: Vec<_> = cache.iter().map(|e| (*e.key(), *e.value())).collect();
-                all.sort_unstable();
-                all
-            };
-            prop_assert_eq!(all(&plain), all(&cache));
+            let rest = all.map(|cache| {
+                let mut rest: Vec<_> = cache.iter().map(|e| (*e.key(), *e.value())).collect();
+                rest.sort_unstable();
+                (cache.stats(), rest)
+            });
+            prop_assert_eq!(&rest[0], &rest[1]);
+            prop_assert_eq!(&rest[0], &rest[2]);
         }
     }
 }

@@ -140,6 +140,15 @@ impl Candidate for Lastcache {
     }
 }
 
+/// With a hot set for each thread behind the plain calls, which has room for all keys.
+pub fn with_hot_sets() -> Lastcache {
+    let builder = Cache::builder().capacity(KEYS as usize).ttl(LONG).clock(Clock::coarse());
+    let builder = builder.thread_hot_set(4 * KEYS as usize).hasher(FixedState::default());
+    let cache = builder.error_type::<()>().build().expect("valid settings");
+    (0..KEYS).for_each(|key| assert!(cache.set(key, value_of(key))));
+    cache
+}
+
 /// A hit through a [`lastcache::Reader`] whose hot set has room for all keys.
 pub fn read<'a>(cache: &Lastcache, walk: &'a Walk) -> impl FnMut(u64) -> u64 + use<'a> {
     let mut reader = cache.reader_with(4 * KEYS as usize);
