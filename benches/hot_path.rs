@@ -14,7 +14,9 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion};
-use support::{Candidate, GATE, KEYS, Lastcache, MutexMap, OneMutex, RwLockMap, Walk, time};
+use support::{
+    Candidate, GATE, KEYS, Lastcache, MutexMap, OneMutex, RwLockMap, Walk, read, time, time_own,
+};
 
 type Group<'a> = BenchmarkGroup<'a, WallTime>;
 
@@ -22,6 +24,14 @@ fn hit<C: Candidate>(group: &mut Group<'_>, threads: usize) {
     let (cache, walk) = (C::full(), Walk::new());
     group.bench_function(C::NAME, |bencher| {
         bencher.iter_custom(|count| time(threads, count, |step| cache.get(walk.key(step))));
+    });
+}
+
+/// The same through a `Reader` for each thread.
+fn reader_hit(group: &mut Group<'_>, threads: usize) {
+    let (cache, walk) = (Lastcache::full(), Walk::new());
+    group.bench_function("lastcache, Reader", |bencher| {
+        bencher.iter_custom(|count| time_own(threads, count, || read(&cache, &walk)));
     });
 }
 
@@ -72,6 +82,11 @@ fn main() {
         .measurement_time(Duration::from_secs(2))
         .configure_from_args();
     compare!(criterion, "hit", hit);
+    for threads in [1, 2] {
+        let mut group = criterion.benchmark_group(format!("reader_hit/{threads}"));
+        reader_hit(&mut group, threads);
+        group.finish();
+    }
     compare!(criterion, "stale_hit", stale_hit);
     compare!(criterion, "miss", miss);
     compare!(criterion, "set", set);

@@ -15,7 +15,9 @@ mod support;
 
 use std::fmt;
 
-use support::{Candidate, Lastcache, MutexMap, OneMutex, RwLockMap, Walk, time};
+use support::{
+    Candidate, Lastcache, MutexMap, OneMutex, RwLockMap, Walk, read, time, time_own, with_hot_sets,
+};
 
 // Many short rounds: a few that something else disturbed do not move the median.
 const ROUNDS: usize = 101;
@@ -34,6 +36,15 @@ fn hits<'a, C: Candidate>(cache: &'a C, walk: &'a Walk, threads: usize) -> Confi
         taken.as_secs_f64() * 1e9 / CALLS as f64
     };
     let name = format!("{} hit, ns, threads: {threads}", C::NAME);
+    Configuration { name, measure: Box::new(measure), rounds: Vec::new() }
+}
+
+fn reads<'a>(cache: &'a Lastcache, walk: &'a Walk, threads: usize) -> Configuration<'a> {
+    let measure = move || {
+        let taken = time_own(threads, CALLS, || read(cache, walk));
+        taken.as_secs_f64() * 1e9 / CALLS as f64
+    };
+    let name = format!("lastcache hit through a Reader, ns, threads: {threads}");
     Configuration { name, measure: Box::new(measure), rounds: Vec::new() }
 }
 
@@ -129,7 +140,7 @@ fn main() {
     let json = std::env::args().any(|argument| argument == "--json");
     let busy = load_average();
     let walk = Walk::new();
-    let (cache, mutex) = (Lastcache::full(), MutexMap::full());
+    let (cache, own, mutex) = (Lastcache::full(), with_hot_sets(), MutexMap::full());
     let (rwlock, naive) = (RwLockMap::full(), OneMutex::full());
     let loop_alone = Configuration {
         name: "the measuring loop alone, ns (contained in every figure)".into(),
@@ -141,6 +152,12 @@ fn main() {
     let mut all = [
         hits(&cache, &walk, 1),
         hits(&cache, &walk, 2),
+        reads(&cache, &walk, 1),
+        reads(&cache, &walk, 2),
+        Configuration {
+            name: "lastcache hit with `thread_hot_set`, ns, threads: 1".into(),
+            ..hits(&own, &walk, 1)
+        },
         hits(&mutex, &walk, 1),
         hits(&mutex, &walk, 2),
         hits(&rwlock, &walk, 1),
@@ -151,7 +168,7 @@ fn main() {
     ];
     measure(&mut all);
 
-    let [cache_1, cache_2, mutex_1, mutex_2, ..] = &all;
+    let [cache_1, cache_2, reader_1, reader_2, own_1, mutex_1, mutex_2, ..] = &all;
     let per_round = |upper: &Configuration<'_>, lower: &Configuration<'_>| {
         upper.rounds.iter().zip(&lower.rounds).map(|(upper, lower)| upper / lower).collect()
     };
@@ -160,6 +177,21 @@ fn main() {
             "hit, 1 thread: lastcache / Mutex<HashMap>",
             per_round(cache_1, mutex_1),
             Target::AtMost(1.3),
+        ),
+        Row::new(
+            "hit, 1 thread: lastcache through a Reader / plain",
+            per_round(reader_1, cache_1),
+            Target::AtMost(0.35),
+        ),
+        Row::new(
+            "hit, 1 thread: lastcache with `thread_hot_set` / without",
+            per_round(own_1, cache_1),
+            Target::None,
+        ),
+        Row::new(
+            "hit, Reader per thread: 2 threads / 1 thread",
+            per_round(reader_2, reader_1),
+            Target::AtMost(1.15),
         ),
         Row::new(
             "hit, lastcache per thread: 2 threads / 1 thread",

@@ -96,6 +96,10 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
+        let read = match self.core.own_with(hashed, key, read) {
+            Ok(value) => return Ok(value),
+            Err(read) => read,
+        };
         match self.core.hit(hashed, key) {
             Some((held, _)) => Ok(read(held.value())),
             None => self.core.load_with(hashed, key, read, fetch),
@@ -132,6 +136,9 @@ where
         F: FnOnce(&K) -> Result<V, E>,
     {
         let hashed = self.core.hash(key);
+        if let Some(served) = self.core.own(hashed, key) {
+            return Ok(served);
+        }
         match self.core.hit(hashed, key) {
             Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
             None => self.core.load(hashed, key, fetch),
@@ -171,6 +178,9 @@ where
         F: FnOnce(&K) -> Result<V, E> + Send + 'static,
     {
         let hashed = self.core.hash(key);
+        if let Some(served) = self.core.own(hashed, key) {
+            return Ok(served);
+        }
         match self.core.hit(hashed, key) {
             Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
             None => self.core.revalidate(hashed, key, fetch),
@@ -213,7 +223,7 @@ where
 {
     #[cold]
     #[inline(never)]
-    fn load_with<Q, F, R>(
+    pub(crate) fn load_with<Q, F, R>(
         self: &Arc<Self>,
         hashed: Hashed,
         key: &Q,
@@ -234,7 +244,7 @@ where
 
     #[cold]
     #[inline(never)]
-    fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    pub(crate) fn load<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,
@@ -246,7 +256,12 @@ where
     }
 
     #[inline(never)]
-    fn revalidate<Q, F>(self: &Arc<Self>, hashed: Hashed, key: &Q, fetch: F) -> Answer<K, V, E>
+    pub(crate) fn revalidate<Q, F>(
+        self: &Arc<Self>,
+        hashed: Hashed,
+        key: &Q,
+        fetch: F,
+    ) -> Answer<K, V, E>
     where
         K: Borrow<Q>,
         Q: Eq + ToOwned<Owned = K> + ?Sized,

@@ -246,7 +246,8 @@ where
     /// [`Error::Closed`](crate::Error::Closed), running ones go on.
     ///
     /// Reads, `set` and foreground fetches go on as ever; `get_swr` serves stale values in their
-    /// windows unrefreshed. The Go module's `Context`, for what it was for.
+    /// windows unrefreshed. It also ends the threads' hot sets, where the builder was asked for
+    /// [those](crate::Builder::thread_hot_set). The Go module's `Context`, for what it was for.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -259,7 +260,7 @@ where
     /// # }
     /// ```
     pub fn close(&self) {
-        self.core.refresher.close();
+        self.core.close();
     }
 
     /// As [`close`](Cache::close), and waits for the refreshes that run: whether all of them ended
@@ -275,6 +276,7 @@ where
     /// # }
     /// ```
     pub fn close_timeout(&self, d: Duration) -> bool {
+        self.core.close();
         self.core.refresher.close_timeout(d)
     }
 

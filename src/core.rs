@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
+use crate::local::Local;
 use crate::policy::{BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
@@ -41,6 +42,8 @@ pub(crate) struct Settings<K, V, E> {
 /// Everything behind a cache's handles.
 pub(crate) struct Core<K, V, E, S> {
     pub(crate) hasher: S,
+    /// The threads' own hot sets, where the builder was asked for them.
+    pub(crate) local: Option<Local>,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings<K, V, E>,
     pub(crate) table: Table<K, V, E>,
@@ -106,8 +109,18 @@ where
     }
 }
 
+impl<K, V, E, S> Core<K, V, E, S> {
+    /// Stops background refresh, and ends the threads' hot sets.
+    pub(crate) fn close(&self) {
+        self.refresher.close();
+        if let Some(local) = &self.local {
+            local.retire();
+        }
+    }
+}
+
 impl<K, V, E, S> Drop for Core<K, V, E, S> {
     fn drop(&mut self) {
-        self.refresher.close();
+        self.close();
     }
 }

@@ -70,13 +70,13 @@
 //!
 //! | call | progress |
 //! |---|---|
-//! | a hit, a stale hit under a running refresh, `peek`, `ttl`, `contains_key`, `len`, `stats` | takes no lock and waits for no thread |
+//! | a hit, a stale hit under a running refresh, `peek`, `ttl`, `contains_key`, `len`, `stats`, all of them through a [`Reader`] too | takes no lock and waits for no thread |
 //! | starting a refresh, `set`, `delete`, `clear`, `iter`, eviction, publishing a load | lock-free: some thread always makes progress |
 //! | a joiner | waits for its leader, by parking |
 //! | starting the cache's own refresh thread | what the system's thread creation does |
 //!
 //! Nothing runs user code or waits in the middle of a step of the protocol. Values are reclaimed when
-//! the last reader lets go of them, by reference counts; the memory of flights that others may be
+//! the last reader lets go of them, by reference counts (hot sets let go later: see [`Reader`]); the memory of flights that others may be
 //! looking at goes through epoch reclamation.
 //!
 //! # What it costs
@@ -84,7 +84,9 @@
 //! A hit is a hash, two cache lines (a bucket, a snapshot), arc-swap's two uncontended
 //! read-modify-writes and a clock read: no allocation but for a thread's first, and no shared write
 //! once the entry is marked used. A cold load allocates three times, a foreground or background
-//! refresh two or three. Dropping a cache takes time with the number of its values times the number of
+//! refresh two or three. A thread that reads the same keys again and again saves both read-modify-writes
+//! with a [`Reader`] of its own, which holds on to at most a fixed number of values; the builder's
+//! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes time with the number of its values times the number of
 //! threads that were ever alive at once.
 #![deny(unsafe_code)]
 
@@ -98,12 +100,16 @@ mod error;
 mod fifo;
 mod flight;
 mod future;
+mod hot;
 mod iter;
 mod load;
+mod local;
 mod lookup;
 mod nest;
+mod own;
 mod policy;
 mod queue;
+mod reader;
 mod refresh;
 mod served;
 mod snapshot;
@@ -124,6 +130,7 @@ pub use cache::Cache;
 pub use error::{BoxError, BuildError, Error};
 pub use iter::{Entry, Iter};
 pub use policy::{BackOff, Lifetime, Ttl, Verdict};
+pub use reader::Reader;
 pub use refresh::{CallerRuns, Executor, Job};
 pub use served::{RefreshHandle, Served, State};
 pub use stats::Stats;

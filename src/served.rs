@@ -101,6 +101,12 @@ impl<K, V, E> Served<K, V, E> {
         Served { hold, now, why: Why::Fresh, flight: None }
     }
 
+    /// Of a fresh value that a hot set holds.
+    #[inline]
+    pub(crate) fn shared(s: &Arc<Snapshot<K, V, E>>, now: Tick) -> Self {
+        Served { hold: Hold::Shared(Arc::clone(s)), now, why: Why::Fresh, flight: None }
+    }
+
     pub(crate) fn new(
         hold: Hold<K, V, E>,
         now: Tick,

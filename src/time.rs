@@ -63,6 +63,7 @@ impl Tick {
 pub struct Clock(Source);
 
 #[derive(Clone, Debug)]
+#[repr(u8)]
 enum Source {
     Precise(Instant),
     /// Holds the origin, less the one that a tick is more than its nanoseconds.

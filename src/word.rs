@@ -13,8 +13,6 @@
 //! count of its own. The memory must outlive it, so the *weak* count goes through the epoch; the
 //! value need not, so the *strong* one is dropped at once and a late reader's upgrade just fails.
 //! Thus no user's `Drop` ever waits for, or runs inside, the reclamation of memory.
-//!
-//! Tags are at most `TAGS`. Knows nothing of entries, flights or waiting.
 #![allow(unsafe_code)]
 
 use std::marker::PhantomData;

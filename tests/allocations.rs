@@ -97,6 +97,58 @@ fn a_hit_allocates_nothing() {
 }
 
 #[test]
+fn a_reader_allocates_nothing_but_when_it_is_made() {
+    let clock = ManualClock::new();
+    let cache = built(&clock, |b| b);
+    let mut reader = None;
+    assert_eq!(allocations(|| reader = Some(cache.reader())), 1);
+    let mut reader = reader.expect("just made");
+    for key in 0..1_000 {
+        cache.set(key, key);
+    }
+    reader.get(&0, never).expect("fresh"); // The thread's first load.
+    // Hits of the hot set, misses, entries into it, and values replaced under it.
+    let count = allocations(|| {
+        for n in 0..MANY {
+            for key in [n % 10, n % 1_000, n % 1_000] {
+                assert_eq!(reader.get(&key, never).expect("fresh"), key);
+                assert!(reader.get_with(&key, |v| *v == key, never).expect("fresh"));
+                drop(reader.get_stale(&key, never).expect("fresh"));
+                drop(reader.get_swr(&key, never).expect("fresh"));
+                drop(reader.peek(&key).expect("fresh"));
+            }
+        }
+        reader.forget();
+    });
+    assert_eq!(count, 0);
+    let sets = allocations(|| (0..100).for_each(|key| assert!(cache.set(key, key))));
+    let read = allocations(|| {
+        (0..100).for_each(|key| assert_eq!(reader.get(&key, never).expect("fresh"), key));
+    });
+    assert_eq!((sets, read), (100, 0));
+}
+
+#[test]
+fn a_threads_hot_set_is_allocated_at_its_first_call() {
+    let clock = ManualClock::new();
+    let cache = built(&clock, |b| b.thread_hot_set(64));
+    for key in 0..1_000 {
+        cache.set(key, key);
+    }
+    let mut read = |n: u64| {
+        for key in [n % 10, n % 1_000, n % 1_000] {
+            assert_eq!(cache.get(&key, never).expect("fresh"), key);
+            drop(cache.get_stale(&key, never).expect("fresh"));
+            drop(cache.get_swr(&key, never).expect("fresh"));
+        }
+    };
+    // The list of the thread's sets, the set in its box, its spots; and arc-swap's node.
+    assert!((3..=4).contains(&allocations(|| read(0))));
+    assert_eq!(allocations(|| (0..MANY).for_each(&mut read)), 0);
+    assert_eq!(allocations(|| cache.close()), 0);
+}
+
+#[test]
 fn a_stale_hit_allocates_nothing_while_a_refresh_is_under_way() {
     let clock = ManualClock::new();
     // A job that is kept is a refresh under way.

@@ -20,13 +20,16 @@ const FLOORS: &[(u8, &[&str])] = &[
     (2, &["fifo", "queue"]),
     (3, &["error", "snapshot"]),
     (3, &["table"]),
+    (3, &["hot"]),
     (4, &["stats"]),
     (4, &["threads", "refresh"]),
+    (4, &["local"]),
     (4, &["core", "duty", "lookup"]),
     (5, &["served"]),
-    (6, &["load", "answer"]),
+    (6, &["load", "answer", "own"]),
     (6, &["iter", "cache"]),
     (6, &["blocking", "future"]),
+    (6, &["reader"]),
     (7, &["builder", "lib"]),
 ];
 

@@ -64,6 +64,13 @@ fn max_weight_and_weigher_come_together() {
 }
 
 #[test]
+fn a_threads_hot_set_is_of_at_most_two_to_the_16_spots() {
+    names(builder().thread_hot_set((1 << 16) + 1), &["thread_hot_set"], &["65537", "at most 2^16"]);
+    names(builder().thread_hot_set(usize::MAX), &["thread_hot_set"], &["at most 2^16"]);
+    assert!(accepted(builder().thread_hot_set(0)) && accepted(builder().thread_hot_set(1 << 16)));
+}
+
+#[test]
 fn jitter_is_a_fraction() {
     for bad in [-0.1, 1.1, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -f64::MIN_POSITIVE] {
         names(builder().jitter(bad), &["jitter"], &["0.0", "1.0"]);

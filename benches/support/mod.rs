@@ -140,6 +140,25 @@ impl Candidate for Lastcache {
     }
 }
 
+/// With a hot set for each thread behind the plain calls, which has room for all keys.
+pub fn with_hot_sets() -> Lastcache {
+    let builder = Cache::builder().capacity(KEYS as usize).ttl(LONG).clock(Clock::coarse());
+    let builder = builder.thread_hot_set(4 * KEYS as usize).hasher(FixedState::default());
+    let cache = builder.error_type::<()>().build().expect("valid settings");
+    (0..KEYS).for_each(|key| assert!(cache.set(key, value_of(key))));
+    cache
+}
+
+/// A hit through a [`lastcache::Reader`] whose hot set has room for all keys.
+pub fn read<'a>(cache: &Lastcache, walk: &'a Walk) -> impl FnMut(u64) -> u64 + use<'a> {
+    let mut reader = cache.reader_with(4 * KEYS as usize);
+    let mut read = move |key| reader.get(&key, |key| Ok(value_of(*key))).unwrap_or_default();
+    for key in (0..KEYS).flat_map(|key| [key; 3]) {
+        assert_eq!(read(key), value_of(key));
+    }
+    move |step| read(walk.key(step))
+}
+
 /// The same semantics behind one mutex.
 pub type OneMutex = Naive<u64, u64, (), FixedState>;
 
@@ -303,8 +322,17 @@ static NEXT: AtomicU64 = AtomicU64::new(0);
 ///
 /// A thread that is done goes on untimed until all are, so that none has the machine to itself.
 pub fn time(threads: usize, count: u64, op: impl Fn(u64) -> u64 + Sync) -> Duration {
+    time_own(threads, count, || &op)
+}
+
+/// As [`time`], of an `op` that each thread makes for itself, untimed.
+pub fn time_own<F: FnMut(u64) -> u64>(
+    threads: usize,
+    count: u64,
+    make: impl Fn() -> F + Sync,
+) -> Duration {
     let first = NEXT.fetch_add(1 << 44, Ordering::Relaxed);
-    let run = |from: u64| {
+    let run = |from: u64, op: &mut F| {
         let start = Instant::now();
         for step in from..from + count {
             black_box(op(step));
@@ -312,17 +340,18 @@ pub fn time(threads: usize, count: u64, op: impl Fn(u64) -> u64 + Sync) -> Durat
         start.elapsed()
     };
     if threads == 1 {
-        return run(first);
+        return run(first, &mut make());
     }
     let (start, done) = (Barrier::new(threads), AtomicUsize::new(0));
     let total: Duration = thread::scope(|scope| {
         let runs: Vec<_> = (0..threads as u64)
             .map(|thread| {
-                let (run, op, start, done) = (&run, &op, &start, &done);
+                let (run, make, start, done) = (&run, &make, &start, &done);
                 scope.spawn(move || {
+                    let mut op = make();
                     let from = first + (thread << 40) + thread * 7_919;
                     start.wait();
-                    let taken = run(from);
+                    let taken = run(from, &mut op);
                     done.fetch_add(1, Ordering::Relaxed);
                     let mut step = from + count;
                     while done.load(Ordering::Relaxed) < threads {

@@ -11,6 +11,9 @@ mod error;
 mod fifo;
 #[path = "../../src/flight.rs"]
 mod flight;
+#[path = "../../src/hot.rs"]
+mod hot;
+mod local;
 #[path = "../../src/lookup.rs"]
 mod lookup;
 #[path = "../../src/nest.rs"]

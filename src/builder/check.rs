@@ -9,6 +9,8 @@ use crate::time::Clock;
 
 /// The most entries a cache can be built for.
 const MOST: usize = 1 << 31;
+/// The most spots that a thread's hot set may have: 4 MiB.
+const MOST_SPOTS: usize = 1 << 16;
 /// The coarse clock's longest step on any common kernel.
 const COARSE_STEP: Duration = Duration::from_millis(10);
 
@@ -83,6 +85,13 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             let why =
                 "max_concurrent_refresh is 0: give at least 1, or call close() to stop refreshes";
             return refuse(&["max_concurrent_refresh"], why.into());
+        }
+        if self.thread_hot_set > MOST_SPOTS {
+            let why = format!(
+                "thread_hot_set is {}: give at most 2^16 spots, as every thread takes them",
+                self.thread_hot_set
+            );
+            return refuse(&["thread_hot_set"], why);
         }
         if self.clock.as_ref().is_some_and(Clock::is_coarse)
             && let Some((name, d)) = self.times().find(|(_, d)| *d < COARSE_STEP)

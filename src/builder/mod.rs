@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::cache::Cache;
 use crate::core::{Core, Hooks, Settings};
 use crate::error::{BoxError, BuildError};
+use crate::local::Local;
 use crate::policy::{BackOff, Late, Lifetime, Verdict};
 use crate::refresh::{Executor, Refresher};
 use crate::stats::Counters;
@@ -29,6 +30,7 @@ use crate::time::Clock;
 /// | [`jitter`](Builder::jitter) | 0 | 0.0 to 1.0 |
 /// | [`max_concurrent_refresh`](Builder::max_concurrent_refresh) | 1 | at least 1 |
 /// | [`refresh_queue`](Builder::refresh_queue) | 1,024 | any |
+/// | [`thread_hot_set`](Builder::thread_hot_set) | 0 (off) | 0 to 2^16 spots |
 /// | [`clock`](Builder::clock) | by the windows | coarse needs times of 10 ms or more |
 ///
 /// Nothing is silently replaced: settings that disagree are a [`BuildError`] that names them.
@@ -64,6 +66,7 @@ pub struct Builder<K, V, E = BoxError, S = RandomState> {
     max_concurrent_refresh: usize,
     refresh_queue: usize,
     executor: Option<Box<dyn Executor>>,
+    thread_hot_set: usize,
     clock: Option<Clock>,
     hooks: Hooks<K, V, E>,
     hasher: S,
@@ -95,6 +98,7 @@ impl<K, V> Builder<K, V> {
             max_concurrent_refresh: 1,
             refresh_queue: 1_024,
             executor: None,
+            thread_hot_set: 0,
             clock: None,
             hooks: Hooks::none(),
             hasher: RandomState::new(),
@@ -213,6 +217,47 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
+    /// Gives every thread a hot set of so many spots behind [`get`](Cache::get),
+    /// [`get_with`](Cache::get_with), [`get_stale`](Cache::get_stale) and [`get_swr`](Cache::get_swr), as a
+    /// [`Reader`](crate::Reader)'s: the same answers, without read-modify-writes where a key is hot. 0, the
+    /// default, is none.
+    ///
+    /// # What a thread holds on to
+    ///
+    /// At most one value for each spot: the one that was published when that spot was read last. One that was
+    /// replaced, deleted or evicted since lives on until this thread reads the spot again, another key takes it
+    /// there, or the thread ends. [`close`](Cache::close), or the drop of the last handle, ends the hot sets
+    /// of all threads: the closing thread's at once, each other's at its next call of the `get` family on any
+    /// cache that has such sets, or at its end. Until then what a thread holds also keeps the memory of the
+    /// table, but none of the other values. From `close` on the calls go on without.
+    ///
+    /// So leave it off where a value must be dropped as soon as it is replaced, or where threads rest for
+    /// long; a [`Reader`](crate::Reader) can be made to [`forget`](crate::Reader::forget).
+    ///
+    /// # Cost
+    ///
+    /// A spot is 64 bytes, taken for each thread at its first call. Finding the thread's set costs some four
+    /// nanoseconds more than a `Reader`, about what the read-modify-writes would on one thread: measure
+    /// before you set it. A thread that reads several caches in turn searches a short list.
+    /// Inside a `get_with`'s `read`, and while a thread ends, calls go on without.
+    ///
+    /// ```
+    /// use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().thread_hot_set(256).build()?;
+    /// for _ in 0..3 {
+    ///     assert_eq!(cache.get(&1, |_| Ok(10))?, 10);
+    /// }
+    /// cache.set(1, 20);
+    /// assert_eq!(cache.get(&1, |_| unreachable!("it was set"))?, 20);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn thread_hot_set(mut self, spots: usize) -> Self {
+        self.thread_hot_set = spots;
+        self
+    }
+
     /// Where the time comes from.
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
         self.clock = Some(clock.into());
@@ -234,6 +279,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             max_concurrent_refresh: self.max_concurrent_refresh,
             refresh_queue: self.refresh_queue,
             executor: self.executor,
+            thread_hot_set: self.thread_hot_set,
             clock: self.clock,
             hooks,
             hasher,
@@ -269,6 +315,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             max_concurrent_refresh: self.max_concurrent_refresh,
             refresh_queue: self.refresh_queue,
             executor: self.executor,
+            thread_hot_set: self.thread_hot_set,
             clock: self.clock,
             hooks: Hooks {
                 verdict: None,
@@ -310,6 +357,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         Ok(Cache {
             core: Arc::new(Core {
                 hasher: self.hasher,
+                local: (self.thread_hot_set > 0).then(|| Local::new(self.thread_hot_set)),
                 clock,
                 table: Table::new(self.capacity, max_weight, late, own_windows),
                 settings: Settings {
@@ -337,6 +385,7 @@ impl<K, V, E, S> fmt::Debug for Builder<K, V, E, S> {
             .field("jitter", &self.jitter)
             .field("max_concurrent_refresh", &self.max_concurrent_refresh)
             .field("refresh_queue", &self.refresh_queue)
+            .field("thread_hot_set", &self.thread_hot_set)
             .finish_non_exhaustive()
     }
 }

@@ -1,6 +1,7 @@
 //! The published cell: arc-swap, under the names that the crate uses.
 
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
@@ -8,18 +9,17 @@ use std::sync::Arc;
 use arc_swap::{ArcSwapOption, Guard};
 
 /// One published cell: nothing, or an immutable `T` that readers share.
-pub(crate) struct Published<T>(ArcSwapOption<T>);
+pub(crate) struct Published<T>(ManuallyDrop<ArcSwapOption<T>>);
 
 impl<T> Published<T> {
     pub(crate) fn empty() -> Self {
-        Published(ArcSwapOption::empty())
+        Published(ManuallyDrop::new(ArcSwapOption::empty()))
     }
 
-    /// Drops what is published. An empty cell is forgotten: it owns nothing, and dropping it
-    /// would walk every thread that ever loaded, once per slot of the table.
-    pub(crate) fn discard(self) {
-        if self.0.load().is_none() {
-            std::mem::forget(self);
+    /// Drops what is published.
+    pub(crate) fn clear(&self) {
+        if self.0.load().is_some() {
+            self.0.store(None);
         }
     }
 
@@ -51,6 +51,48 @@ impl<T> Published<T> {
         } else {
             Err(())
         }
+    }
+}
+
+impl<T> Drop for Published<T> {
+    /// Leaves the cell empty, and that alone: an empty one owns nothing, and dropping it would walk
+    /// every thread that ever loaded, once per slot of the table.
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// A copy of what a cell publishes, kept by one thread and compared with the cell at every look;
+/// `C` is what the cell is reached through.
+///
+/// It holds the last value it saw until it looks again, and so no other can have its address: the same
+/// address is the same value.
+pub(crate) struct Watch<C, T>(arc_swap::Cache<Through<C>, Option<Arc<T>>>);
+
+struct Through<C>(C);
+
+impl<T, C: Deref<Target = Published<T>>> Deref for Through<C> {
+    type Target = ArcSwapOption<T>;
+
+    #[inline]
+    fn deref(&self) -> &ArcSwapOption<T> {
+        &self.0.0
+    }
+}
+
+impl<T, C: Deref<Target = Published<T>>> Watch<C, T> {
+    pub(crate) fn new(cell: C) -> Self {
+        Watch(arc_swap::Cache::new(Through(cell)))
+    }
+
+    /// What is published now: one load where that is what was seen last; else a load and a clone, and
+    /// the drop of what was.
+    #[inline]
+    pub(crate) fn look(&mut self) -> Option<&Arc<T>> {
+        // arc-swap compares by a Relaxed load. It suffices: what is kept was received when it was
+        // loaded, and whoever knows of a later publish, or of an emptied cell, reads that or a
+        // later one (coherence).
+        self.0.load().as_ref()
     }
 }
 

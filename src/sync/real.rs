@@ -4,7 +4,10 @@ pub(crate) use std::hint::spin_loop;
 pub(crate) use std::sync::{Arc, Weak};
 pub(crate) use std::thread_local;
 
-pub(crate) use super::published::{Held, Kept, Published};
+pub(crate) use super::published::{Held, Kept, Published, Watch};
+
+/// An array that lives as long as any of its owners.
+pub(crate) type Shared<T> = Arc<[T]>;
 
 /// Atomics.
 pub(crate) mod atomic {

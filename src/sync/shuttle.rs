@@ -3,6 +3,8 @@
 //! Arc-swap and the epoch are the real ones. All tasks of a schedule are one thread to them, so they see
 //! no contention: a step of theirs is one step here, and a guard held by one task pins all.
 
+use std::ops::Deref;
+
 use super::published;
 pub(crate) use super::published::{Held, Kept};
 pub(crate) use shuttle::hint::spin_loop;
@@ -25,6 +27,9 @@ pub(crate) mod thread {
     }
 }
 
+/// An array that lives as long as any of its owners.
+pub(crate) type Shared<T> = Arc<[T]>;
+
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;
 
@@ -39,8 +44,8 @@ impl<T> Published<T> {
         Published(published::Published::empty())
     }
 
-    pub(crate) fn discard(self) {
-        self.0.discard();
+    pub(crate) fn clear(&self) {
+        self.0.clear();
     }
 
     pub(crate) fn load(&self) -> Option<Held<T>> {
@@ -60,5 +65,29 @@ impl<T> Published<T> {
     ) -> Result<Option<Arc<T>>, ()> {
         shuttle::thread::yield_now();
         self.0.replace_if(expected, new)
+    }
+}
+
+/// The real watch, and somebody else's turn before each look.
+pub(crate) struct Watch<C, T>(published::Watch<Inner<C>, T>);
+
+struct Inner<C>(C);
+
+impl<T, C: Deref<Target = Published<T>>> Deref for Inner<C> {
+    type Target = published::Published<T>;
+
+    fn deref(&self) -> &published::Published<T> {
+        &self.0.0
+    }
+}
+
+impl<T, C: Deref<Target = Published<T>>> Watch<C, T> {
+    pub(crate) fn new(cell: C) -> Self {
+        Watch(published::Watch::new(Inner(cell)))
+    }
+
+    pub(crate) fn look(&mut self) -> Option<&Arc<T>> {
+        shuttle::thread::yield_now();
+        self.0.look()
     }
 }

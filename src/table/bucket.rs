@@ -45,6 +45,12 @@ impl Hashed {
         (self.0 >> 32) as u32
     }
 
+    /// Bits that do not choose the bucket, the tag's at their lower end.
+    #[inline]
+    pub(crate) fn lower(self) -> u32 {
+        self.0 as u32
+    }
+
     /// Never 0; bits that do not choose the bucket.
     #[inline]
     fn tag(self) -> u64 {
@@ -172,9 +178,8 @@ impl<T> Bucket<T> {
         self.control.fetch_add(BUMP, AcqRel);
     }
 
-    /// Drops what is published.
-    pub(crate) fn discard(self) {
-        self.cells.into_iter().for_each(Published::discard);
+    pub(crate) fn cells(&self) -> impl Iterator<Item = &Published<T>> {
+        self.cells.iter()
     }
 
     /// Whether nothing is reserved here and nothing passed.

@@ -10,6 +10,7 @@
 //! | `enter` | one committed entry per key: the placeholder protocol |
 //! | `claim` | claim, publish, fail, set, delete: the life of an entry |
 //! | `clock` | room, and who makes it |
+//! | `watched` | a cell as a hot set reaches it |
 //!
 //! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and `Drop` of what was
 //! displaced, always after the step that displaced it.
@@ -18,6 +19,7 @@ mod bucket;
 mod claim;
 mod clock;
 mod enter;
+mod watched;
 
 use std::borrow::Borrow;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -27,11 +29,12 @@ pub(crate) use bucket::Hashed;
 pub(crate) use claim::{Fate, Landed, Place};
 pub(crate) use clock::Tally;
 use clock::{Hand, Room};
+pub(crate) use watched::Watched;
 
 use crate::policy::Late;
 use crate::snapshot::{Hold, Snapshot};
 use crate::state::Standing::{Closed, Committed};
-use crate::sync::{Arc, SLOTS, SLOTS_PER_VALUE};
+use crate::sync::{Arc, Published, SLOTS, SLOTS_PER_VALUE, Shared};
 use crate::time::Tick;
 
 /// Buckets in a group. Lookups rarely see the second: they end where nothing passed. At a load of a half,
@@ -39,7 +42,7 @@ use crate::time::Tick;
 const SPAN: usize = 16;
 
 /// Where an entry stands.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Pos {
     bucket: usize,
     slot: usize,
@@ -47,7 +50,8 @@ pub(crate) struct Pos {
 
 /// The lock-free hash table.
 pub(crate) struct Table<K, V, E> {
-    buckets: Box<[Bucket<Snapshot<K, V, E>>]>,
+    /// Shared with the hot sets that watch some of its cells.
+    buckets: Shared<Bucket<Snapshot<K, V, E>>>,
     late: Late,
     /// Whether values can be past every window: else nobody looks for such.
     mortal: bool,
@@ -253,10 +257,20 @@ impl<K, V, E> Table<K, V, E> {
 }
 
 impl<K, V, E> Drop for Table<K, V, E> {
+    /// No value stays because hot sets keep the cells a while longer.
     fn drop(&mut self) {
-        // Cell by cell: see `Published::discard` for what an empty one would cost.
-        for bucket in std::mem::take(&mut self.buckets) {
-            bucket.discard();
+        if Shared::get_mut(&mut self.buckets).is_none() {
+            let mut rest = Rest(self.buckets.iter().flat_map(Bucket::cells));
+            rest.0.by_ref().for_each(Published::clear);
         }
+    }
+}
+
+/// The cells yet to be emptied, also after one whose value's destructor panicked.
+struct Rest<'a, T: 'a, I: Iterator<Item = &'a Published<T>>>(I);
+
+impl<'a, T: 'a, I: Iterator<Item = &'a Published<T>>> Drop for Rest<'a, T, I> {
+    fn drop(&mut self) {
+        self.0.by_ref().for_each(Published::clear);
     }
 }

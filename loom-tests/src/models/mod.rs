@@ -18,6 +18,7 @@ mod m10_publication;
 mod m11_evict;
 mod m12_removal_of_the_gone;
 mod m13_one_permit;
+mod m14_reader;
 mod m15_overflowing_bucket;
 mod m16_retired_flight;
 mod m17_failed_load;

@@ -175,6 +175,7 @@ impl Small {
             },
             table,
             counters: Counters,
+            local: None,
             refresher: Arc::new(Refresher::new(1, 1, Some(Box::new(CallerRuns)))),
         });
         std::sync::Arc::new(Small { core, clock, fetches: AtomicUsize::new(0) })

@@ -7,17 +7,22 @@
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
+//! | `Watch` | the same comparison and reload | compares by a Relaxed load, as arc-swap's `Cache` |
 //! | six slots in a bucket, two for a value | two, one | overflow is reached with fewer keys |
 //!
 //! What is not modelled: arc-swap's inside, and that a replaced snapshot may be freed while the model
-//! runs: the list keeps everything that was ever published until its cell is dropped. Values dropped
+//! runs: the list keeps everything that was ever published until its cell is dropped. So no address is
+//! used again either, which in the real `Watch` is for its count to prevent. Values dropped
 //! too early or not at all are for the tests on real memory.
 #![allow(unsafe_code, dead_code, unused_imports)]
 
 pub(crate) use loom::hint::spin_loop;
 
 pub(crate) use counted::{Arc, Weak};
-pub(crate) use published::{Held, Published};
+pub(crate) use published::{Held, Published, Watch};
+
+/// An array that lives as long as any of its owners. Invisible to loom: nothing but its end hangs on it.
+pub(crate) type Shared<T> = std::sync::Arc<[T]>;
 
 /// As std's, of loom's threads: all of them are one thread of the system.
 macro_rules! locals {

@@ -20,7 +20,7 @@ impl<T> Published<T> {
         Published { at: AtomicUsize::new(0), list: Mutex::new(Vec::new()) }
     }
 
-    pub(crate) fn discard(self) {}
+    pub(crate) fn clear(&self) {}
 
     pub(crate) fn load(&self) -> Option<Held<T>> {
         let at = self.at.load(Acquire);
@@ -28,6 +28,19 @@ impl<T> Published<T> {
         at.checked_sub(1).map(|at| {
             let arc = list[at].as_ref().expect("published once, kept to the end");
             Held(Arc::uncounted(arc))
+        })
+    }
+
+    fn load_full(&self) -> Option<Arc<T>> {
+        self.load().map(|held| Arc::clone(held.arc()))
+    }
+
+    /// As arc-swap's comparison: a Relaxed load, of an address and not of an index.
+    fn address(&self) -> *const T {
+        let at = self.at.load(Relaxed);
+        let list = self.list.lock().unwrap();
+        at.checked_sub(1).map_or(std::ptr::null(), |at| {
+            Arc::as_ptr(list[at].as_ref().expect("published once, kept to the end"))
         })
     }
 
@@ -69,6 +82,26 @@ impl<T> Published<T> {
                 Err(())
             }
         }
+    }
+}
+
+pub(crate) struct Watch<C, T> {
+    cell: C,
+    seen: Option<Arc<T>>,
+}
+
+impl<T, C: Deref<Target = Published<T>>> Watch<C, T> {
+    pub(crate) fn new(cell: C) -> Self {
+        let seen = cell.load_full();
+        Watch { cell, seen }
+    }
+
+    pub(crate) fn look(&mut self) -> Option<&Arc<T>> {
+        let seen = self.seen.as_ref().map_or(std::ptr::null(), Arc::as_ptr);
+        if self.cell.address() != seen {
+            self.seen = self.cell.load_full();
+        }
+        self.seen.as_ref()
     }
 }
 

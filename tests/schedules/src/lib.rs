@@ -21,18 +21,26 @@ mod fifo;
 mod flight;
 #[path = "../../../src/future.rs"]
 mod future;
+#[path = "../../../src/hot.rs"]
+mod hot;
 #[path = "../../../src/iter.rs"]
 mod iter;
 #[path = "../../../src/load.rs"]
 mod load;
+#[path = "../../../src/local.rs"]
+mod local;
 #[path = "../../../src/lookup.rs"]
 mod lookup;
 #[path = "../../../src/nest.rs"]
 mod nest;
+#[path = "../../../src/own.rs"]
+mod own;
 #[path = "../../../src/policy.rs"]
 mod policy;
 #[path = "../../../src/queue.rs"]
 mod queue;
+#[path = "../../../src/reader.rs"]
+mod reader;
 #[path = "../../../src/refresh/mod.rs"]
 mod refresh;
 #[path = "../../../src/served.rs"]
@@ -61,6 +69,7 @@ pub use cache::Cache;
 pub use error::{BoxError, BuildError, Error};
 pub use iter::{Entry, Iter};
 pub use policy::{BackOff, Lifetime, Ttl, Verdict};
+pub use reader::Reader;
 pub use refresh::{CallerRuns, Executor, Job};
 pub use served::{RefreshHandle, Served, State};
 pub use stats::Stats;

@@ -1,0 +1,102 @@
+//! Hot sets behind the plain calls: for each thread and cache one, found by the thread.
+//!
+//! A thread's sets are its own, so no other thread can take what they hold. When a cache closes or its
+//! last handle goes, its sets are *retired*: a count that all threads see goes up, and each thread drops its
+//! retired sets at its next call that looks here, or when it ends. The thread that closes does so at once.
+//!
+//! What runs of the user's in here, a read in place or a destructor, finds the thread's sets taken, and
+//! goes the way of a thread that has none; so does what runs as the thread ends.
+
+use std::any::Any;
+use std::cell::RefCell;
+
+use crate::hot::HotSet;
+use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
+use crate::sync::thread_local;
+
+/// How many times sets were retired, of any cache.
+static RETIRED: AtomicUsize = AtomicUsize::new(0);
+
+thread_local! {
+    static SETS: RefCell<Sets> = const { RefCell::new(Sets { looked: 0, sets: Vec::new() }) };
+}
+
+/// The sets of one thread, the one used last in front.
+struct Sets {
+    /// What `RETIRED` was when the retired ones were dropped.
+    looked: usize,
+    sets: Vec<(Arc<Life>, Box<dyn Any>)>,
+}
+
+/// Not 0 once retired. Its address names the cache.
+struct Life(AtomicUsize);
+
+/// The hot sets of one cache, one for each thread that reads it.
+pub(crate) struct Local {
+    spots: usize,
+    life: Arc<Life>,
+}
+
+impl Local {
+    pub(crate) fn new(spots: usize) -> Self {
+        Local { spots, life: Arc::new(Life(AtomicUsize::new(0))) }
+    }
+
+    /// Calls `f` with this thread's set, unless the sets are retired or the thread is in here already.
+    #[inline]
+    pub(crate) fn with<K: 'static, V: 'static, E: 'static>(
+        &self,
+        f: impl FnOnce(&mut HotSet<K, V, E>),
+    ) {
+        let _ = SETS.try_with(|sets| {
+            let Ok(mut sets) = sets.try_borrow_mut() else { return };
+            // Acquire: pairs with `retire`, whose marks are then seen.
+            let retired = RETIRED.load(Acquire);
+            if sets.looked != retired {
+                sets.sweep(retired);
+            }
+            if let Some(set) = sets.of(self).and_then(|set| set.downcast_mut()) {
+                f(set);
+            } else if self.life.0.load(Relaxed) == 0 {
+                let set = HotSet::<K, V, E>::new(self.spots);
+                sets.sets.insert(0, (Arc::clone(&self.life), Box::new(set)));
+            }
+        });
+    }
+
+    /// Makes every thread drop its set, this one now.
+    pub(crate) fn retire(&self) {
+        // Relaxed: the count below publishes it.
+        if self.life.0.swap(1, Relaxed) == 0 {
+            // AcqRel: who sees the count sees the mark.
+            let retired = RETIRED.fetch_add(1, AcqRel).wrapping_add(1);
+            let _ = SETS.try_with(|sets| {
+                if let Ok(mut sets) = sets.try_borrow_mut() {
+                    sets.sweep(retired);
+                }
+            });
+        }
+    }
+}
+
+impl Sets {
+    #[inline]
+    fn of(&mut self, local: &Local) -> Option<&mut dyn Any> {
+        let is = |life: &Arc<Life>| Arc::ptr_eq(life, &local.life);
+        if !self.sets.first().is_some_and(|(life, _)| is(life)) {
+            let at = self.sets.iter().position(|(life, _)| is(life))?;
+            self.sets.swap(0, at);
+        }
+        self.sets.first_mut().map(|(_, set)| &mut **set)
+    }
+
+    /// Drops the retired ones.
+    #[cold]
+    fn sweep(&mut self, retired: usize) {
+        // Relaxed: the count that led here published the marks; a later mark comes with a later count.
+        self.sets.retain(|(life, _)| life.0.load(Relaxed) == 0);
+        // Last: a destructor that panics leaves the rest to the next call.
+        self.looked = retired;
+    }
+}

@@ -1,0 +1,346 @@
+//! Hot sets behind the plain calls: what each thread holds on to, and until when.
+
+#[path = "support/controlled.rs"]
+mod controlled;
+
+use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, mpsc};
+
+use controlled::{Dice, Failure, PATIENCE, STALE, builder, go, never, scaled};
+use foldhash::fast::FixedState;
+use lastcache::ManualClock;
+
+/// A value that is counted while it lives.
+struct Living(Arc<()>);
+
+type Tracked = lastcache::Cache<u32, Living, Failure>;
+
+const SPOTS: usize = 64;
+
+fn tracked(spots: usize) -> (Tracked, Arc<()>) {
+    let cache = builder(&ManualClock::new()).thread_hot_set(spots).build();
+    (cache.expect("the settings agree"), Arc::new(()))
+}
+
+/// How many live, beside the counter itself.
+fn living(count: &Arc<()>) -> usize {
+    Arc::strong_count(count) - 1
+}
+
+fn set(cache: &Tracked, key: u32, count: &Arc<()>) {
+    assert!(cache.set(key, Living(Arc::clone(count))));
+}
+
+/// Often enough to be in this thread's hot set.
+fn read(cache: &Tracked, key: u32) {
+    for _ in 0..3 {
+        assert!(cache.get_with(&key, |value| living(&value.0) > 0, |_| Err("asked")).is_ok());
+    }
+}
+
+/// A thread that does what it is told, step by step, and rests in between.
+struct Obedient(mpsc::Sender<Box<dyn FnOnce() + Send>>, mpsc::Receiver<()>);
+
+impl Obedient {
+    fn new() -> (Self, controlled::Going<()>) {
+        let (order, orders) = mpsc::channel::<Box<dyn FnOnce() + Send>>();
+        let (report, reports) = mpsc::channel();
+        let going = go(move || {
+            for order in orders {
+                order();
+                report.send(()).expect("the test listens");
+            }
+        });
+        (Obedient(order, reports), going)
+    }
+
+    fn does(&self, what: impl FnOnce() + Send + 'static) {
+        self.0.send(Box::new(what)).expect("it runs");
+        self.1.recv_timeout(PATIENCE).expect("it is done");
+    }
+}
+
+#[test]
+fn without_the_setting_a_replaced_value_is_dropped_at_once() {
+    for spots in [0, SPOTS] {
+        let (cache, count) = tracked(spots);
+        set(&cache, 1, &count);
+        read(&cache, 1);
+        cache.delete(&1);
+        assert_eq!(living(&count), usize::from(spots > 0));
+    }
+}
+
+#[test]
+fn a_thread_holds_at_most_one_old_value_for_each_spot() {
+    let (cache, count) = tracked(SPOTS);
+    for _ in 0..3 {
+        for key in 0..500 {
+            set(&cache, key, &count);
+            read(&cache, key);
+        }
+        cache.clear();
+        assert!((1..=SPOTS).contains(&living(&count)), "{}", living(&count));
+    }
+}
+
+#[test]
+fn an_old_value_goes_when_it_is_read_again() {
+    let (cache, count) = tracked(SPOTS);
+    set(&cache, 1, &count);
+    read(&cache, 1);
+    set(&cache, 1, &count);
+    assert_eq!(living(&count), 2);
+    read(&cache, 1);
+    assert_eq!(living(&count), 1);
+    cache.delete(&1);
+    assert!(cache.get_with(&1, |_| (), |_| Err("asked")).is_err());
+    assert_eq!(living(&count), 0);
+}
+
+#[test]
+fn what_a_thread_holds_goes_when_it_ends() {
+    let (cache, count) = tracked(SPOTS);
+    let (thread, going) = Obedient::new();
+    let theirs = cache.clone();
+    set(&cache, 1, &count);
+    thread.does(move || read(&theirs, 1));
+    cache.delete(&1);
+    assert_eq!(living(&count), 1);
+    drop(thread);
+    going.end();
+    // The thread's locals may go a little after its last word.
+    controlled::until("its hot set is dropped", || living(&count) == 0);
+}
+
+#[test]
+fn closing_ends_the_hot_set_of_this_thread_at_once_and_that_of_others_at_their_next_call() {
+    let (cache, count) = tracked(SPOTS);
+    let (other, others) = tracked(SPOTS);
+    let (thread, going) = Obedient::new();
+    let (theirs, their_other) = (cache.clone(), other.clone());
+    set(&cache, 1, &count);
+    set(&other, 1, &others);
+    read(&cache, 1);
+    thread.does(move || read(&theirs, 1));
+    cache.delete(&1);
+    assert_eq!(living(&count), 1, "one value, that both hold");
+    cache.close();
+    cache.close();
+    assert_eq!(living(&count), 1, "the other thread rests");
+    // On any cache that has hot sets.
+    thread.does(move || read(&their_other, 1));
+    assert_eq!(living(&count), 0);
+
+    // The calls go on without.
+    set(&cache, 2, &count);
+    read(&cache, 2);
+    assert_eq!(cache.stats().hits, 9);
+    cache.delete(&2);
+    assert_eq!(living(&count), 0);
+    drop(thread);
+    going.end();
+}
+
+#[test]
+fn this_thread_lets_go_at_once_when_it_closes_the_cache() {
+    let (cache, count) = tracked(SPOTS);
+    set(&cache, 1, &count);
+    read(&cache, 1);
+    cache.delete(&1);
+    assert_eq!(living(&count), 1);
+    assert!(cache.close_timeout(PATIENCE));
+    assert_eq!(living(&count), 0);
+}
+
+#[test]
+fn when_the_last_handle_goes_others_hold_on_to_no_more_than_their_spots_until_their_next_call() {
+    let (cache, count) = tracked(SPOTS);
+    let (thread, going) = Obedient::new();
+    for key in 0..500 {
+        set(&cache, key, &count);
+        read(&cache, key);
+    }
+    let theirs = cache.clone();
+    thread.does(move || (0..500).for_each(|key| read(&theirs, key)));
+    assert_eq!(living(&count), 500);
+    drop(cache);
+    assert!((1..=SPOTS).contains(&living(&count)), "theirs; mine are gone: {}", living(&count));
+    let held = living(&count);
+    let (other, others) = tracked(SPOTS);
+    set(&other, 1, &others);
+    assert_eq!(living(&count), held, "it rests");
+    let theirs = other.clone();
+    thread.does(move || read(&theirs, 1));
+    assert_eq!(living(&count), 0);
+    drop((thread, other));
+    going.end();
+}
+
+#[test]
+fn caches_of_one_type_and_of_others_are_kept_apart() {
+    let clock = ManualClock::new();
+    // The same hash for a key in all of them.
+    let seed = FixedState::with_seed(1);
+    let caches: Vec<lastcache::Cache<u32, u32, Failure, _>> = (0..3)
+        .map(|_| builder(&clock).thread_hot_set(SPOTS).hasher(seed.clone()).build())
+        .map(|built| built.expect("the settings agree"))
+        .collect();
+    let texts: lastcache::Cache<u32, String, Failure, _> =
+        builder(&clock).thread_hot_set(SPOTS).hasher(seed).build().expect("the settings agree");
+    for n in 0..5_u32 {
+        texts.set(7, format!("text {n}"));
+        for (at, cache) in (0..).zip(&caches) {
+            cache.set(7, 100 * n + at);
+        }
+        for _ in 0..4 {
+            for (at, cache) in (0..).zip(&caches) {
+                assert_eq!(cache.get(&7, never).ok(), Some(100 * n + at));
+                assert_eq!(cache.get_swr(&7, never).map(|v| *v).ok(), Some(100 * n + at));
+            }
+            assert_eq!(texts.get_stale(&7, never).expect("fresh").as_str(), format!("text {n}"));
+        }
+    }
+}
+
+#[test]
+fn what_another_thread_wrote_is_read_once_that_call_returned() {
+    let clock = ManualClock::new();
+    let cache: controlled::Cache =
+        builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    let (turn, rounds) = (Arc::new(Barrier::new(2)), scaled(300) as u32);
+    let (theirs, writes) = (Arc::clone(&turn), cache.clone());
+    let writer = go(move || {
+        for n in 0..rounds {
+            theirs.wait();
+            match n % 3 {
+                2 => assert!(writes.delete(&0)),
+                _ => assert!(writes.set(0, n)),
+            }
+            theirs.wait();
+        }
+    });
+    for n in 0..rounds {
+        let value = || cache.get(&0, |_| Err("asked")).ok();
+        turn.wait();
+        let _ = value();
+        turn.wait();
+        for _ in 0..3 {
+            assert_eq!(value(), (n % 3 < 2).then_some(n));
+        }
+    }
+    writer.end();
+}
+
+#[test]
+fn threads_never_go_back_behind_what_was_announced() {
+    const KEYS: u32 = 8;
+    let clock = ManualClock::new();
+    let cache: controlled::Cache =
+        builder(&clock).capacity(6).thread_hot_set(8).build().expect("the settings agree");
+    let announced: Arc<[AtomicU32; KEYS as usize]> = Arc::default();
+    let threads: Vec<_> = (0..4)
+        .map(|thread| {
+            let (cache, announced) = (cache.clone(), Arc::clone(&announced));
+            go(move || {
+                let mut dice = Dice::new(thread);
+                for n in 1..=scaled(20_000) as u32 {
+                    let key = dice.roll(KEYS);
+                    // Each key has one writer, whose values count up.
+                    if u64::from(key) % 4 == thread && dice.roll(4) == 0 {
+                        cache.set(key, n << 4 | key);
+                        announced[key as usize].store(n, SeqCst);
+                    }
+                    let least = announced[key as usize].load(SeqCst);
+                    if let Ok(seen) = cache.get_with(&key, |v| *v, |_| Err("asked")) {
+                        assert_eq!(seen & 15, key, "another key's value");
+                        assert!(seen >> 4 >= least, "{} after {least}", seen >> 4);
+                    }
+                }
+            })
+        })
+        .collect();
+    threads.into_iter().for_each(controlled::Going::end);
+}
+
+#[test]
+fn a_value_is_served_to_its_deadline_and_hits_are_counted() {
+    let clock = ManualClock::new();
+    let cache: controlled::Cache =
+        builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    cache.set(1, 10);
+    for _ in 0..10 {
+        assert_eq!(cache.get(&1, never).ok(), Some(10));
+    }
+    clock.set(STALE);
+    assert_eq!(cache.get(&1, |_| Ok(20)).ok(), Some(20));
+    assert_eq!(cache.get(&1, never).ok(), Some(20));
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.misses, stats.loads), (11, 1, 1));
+}
+
+#[test]
+fn a_read_in_place_may_ask_the_cache_and_close_it() {
+    let clock = ManualClock::new();
+    let cache: controlled::Cache =
+        builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    cache.set(1, 10);
+    cache.set(2, 20);
+    for _ in 0..4 {
+        let inner = |v: &u32| {
+            cache.set(1, v + 1);
+            v + cache.get(&2, never).unwrap_or(0) + cache.get(&1, never).unwrap_or(0)
+        };
+        let before = *cache.peek(&1).expect("set");
+        assert_eq!(cache.get_with(&1, inner, never).ok(), Some(before + 20 + before + 1));
+    }
+    // Closed while its set is in use, it goes at the next call.
+    let (tracked, count) = tracked(SPOTS);
+    set(&tracked, 1, &count);
+    read(&tracked, 1);
+    tracked.get_with(&1, |_| tracked.close(), |_| Err("asked")).expect("fresh");
+    tracked.delete(&1);
+    assert_eq!(living(&count), 1);
+    assert_eq!(cache.get(&2, never).ok(), Some(20));
+    assert_eq!(living(&count), 0);
+}
+
+#[test]
+fn a_destructor_may_use_a_cache_also_as_its_thread_ends() {
+    type Nested = lastcache::Cache<u32, Asks, Failure>;
+    struct Asks(Option<(controlled::Cache, Arc<AtomicU32>)>);
+    impl Drop for Asks {
+        fn drop(&mut self) {
+            if let Some((cache, asked)) = self.0.take() {
+                assert_eq!(cache.get(&1, never).ok(), Some(10));
+                asked.fetch_add(1, SeqCst);
+            }
+        }
+    }
+    let clock = ManualClock::new();
+    let cache: controlled::Cache =
+        builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    let asking: Nested = builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    let asked = Arc::new(AtomicU32::new(0));
+    let asks = || Asks(Some((cache.clone(), Arc::clone(&asked))));
+    cache.set(1, 10);
+    asking.set(1, asks());
+    for _ in 0..3 {
+        assert!(asking.get_with(&1, |_| (), never).is_ok());
+    }
+    // The hot set holds it last, and finds it replaced.
+    asking.set(1, asks());
+    assert_eq!(asked.load(SeqCst), 0);
+    assert!(asking.get_with(&1, |_| (), never).is_ok());
+    assert_eq!(asked.load(SeqCst), 1);
+    // Now a thread's hot set holds it last, and the thread ends.
+    let theirs = asking.clone();
+    let (thread, going) = Obedient::new();
+    thread.does(move || (0..3).for_each(|_| assert!(theirs.get_with(&1, |_| (), never).is_ok())));
+    asking.delete(&1);
+    asking.close();
+    assert_eq!(asked.load(SeqCst), 1);
+    drop(thread);
+    going.end();
+    controlled::until("it asked as its thread ended", || asked.load(SeqCst) == 2);
+}
