@@ -17,11 +17,11 @@ mod register;
 
 use controlled::scaled;
 use history::{Interval, explained};
-use program::{Setting, histories};
+use program::{Setting, histories, scripted};
 use register::{On, Op, Outcome};
 
 /// Histories of one test, before scaling: about a second.
-const HISTORIES: usize = 4_000;
+const HISTORIES: usize = 2_500;
 
 #[test]
 fn histories_of_one_key() {
@@ -51,6 +51,17 @@ fn histories_of_two_keys_that_evict_each_other() {
 #[test]
 fn histories_of_two_keys_that_evict_each_other_and_are_always_refreshed() {
     histories(Setting { keys: 2, evicts: true, stale: true }, scaled(HISTORIES));
+}
+
+#[test]
+fn histories_of_scripts() {
+    // The same way in as the fuzz target's.
+    for seed in 0..scaled(50) {
+        let mut dice = controlled::Dice::new(seed as u64);
+        let setting = Setting { keys: 1 + seed % 2, evicts: seed % 4 == 1, stale: seed % 8 < 4 };
+        let scripts = std::array::from_fn(|_| (0..40).map(|_| dice.roll(256) as u8).collect());
+        scripted(setting, seed as u64, scripts);
+    }
 }
 
 /// A history of operations on one key, each with its first and last moment.

@@ -3,9 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Condvar, Mutex, mpsc};
 use std::thread;
-use std::time::Instant;
 
 use lastcache::{Error, Job, ManualClock, Served, State};
 
@@ -15,16 +14,26 @@ use crate::history::{
 };
 use crate::register::{KEYS, On, Op};
 
-const THREADS: usize = 3;
+pub(crate) const THREADS: usize = 3;
 const CALLS: usize = 4;
 
 thread_local! {
-    static DICE: RefCell<Dice> = const { RefCell::new(Dice::new(0)) };
+    static CHOICES: RefCell<Choices> =
+        const { RefCell::new(Choices { script: Vec::new(), dice: Dice::new(0) }) };
     static BEHIND: Cell<bool> = const { Cell::new(false) };
 }
 
+/// Where a thread's choices come from: a script as far as it goes, last byte first, then dice.
+struct Choices {
+    script: Vec<u8>,
+    dice: Dice,
+}
+
 fn roll(sides: u32) -> u32 {
-    DICE.with(|dice| dice.borrow_mut().roll(sides))
+    CHOICES.with(|choices| {
+        let Choices { script, dice } = &mut *choices.borrow_mut();
+        script.pop().map_or_else(|| dice.roll(sides), |byte| u32::from(byte) * sides >> 8)
+    })
 }
 
 /// Lets others go first, now and then; called from wherever the cache calls its user.
@@ -79,11 +88,17 @@ struct Round {
     cache: Cache,
     stamps: Arc<Stamps>,
     seed: u64,
+    scripts: [Vec<u8>; THREADS],
     setting: Setting,
 }
 
 impl Round {
-    fn new(setting: Setting, seed: u64, jobs: &mpsc::Sender<Job>) -> Round {
+    fn new(
+        setting: Setting,
+        seed: u64,
+        scripts: [Vec<u8>; THREADS],
+        jobs: &mpsc::Sender<Job>,
+    ) -> Round {
         let builder = lastcache::Cache::<Key, u32>::builder()
             .error_type::<u32>()
             .capacity(if setting.evicts { 1 } else { 8 });
@@ -104,12 +119,14 @@ impl Round {
             builder.executor(move |job| drop(jobs.send(job))).build()
         };
         let cache = cache.expect("the settings agree");
-        Round { cache, stamps: Arc::default(), seed, setting }
+        Round { cache, stamps: Arc::default(), seed, scripts, setting }
     }
 
     /// What one thread does in it.
     fn play(&self, thread: usize) -> Vec<Event> {
-        DICE.with(|dice| *dice.borrow_mut() = Dice::new(self.seed * 31 + thread as u64));
+        let script = self.scripts[thread].clone();
+        let dice = Dice::new(self.seed * 31 + thread as u64);
+        CHOICES.with(|choices| *choices.borrow_mut() = Choices { script, dice });
         let calls = 1 + roll(CALLS as u32) as usize;
         (0..calls).map(|nth| self.call((1 + thread * CALLS + nth) as u32)).collect()
     }
@@ -213,22 +230,33 @@ fn was_loaded(served: &Served<Key, u32, u32>) -> bool {
     !matches!(served.state(), State::Fallback { .. })
 }
 
-/// Where the threads meet before each round, by spinning, so that they start together.
+/// Where the threads meet before each round: asleep until all are there, then for a moment by spinning, so
+/// that they start together.
+#[derive(Default)]
 struct Gate {
-    arrived: AtomicUsize,
+    arrived: Mutex<usize>,
+    all_there: Condvar,
+    awake: AtomicUsize,
     broken: AtomicBool,
 }
 
 impl Gate {
     fn meet(&self, round: usize) {
-        self.arrived.fetch_add(1, SeqCst);
-        let start = Instant::now();
-        while self.arrived.load(SeqCst) < (round + 1) * THREADS {
-            assert!(
-                !self.broken.load(SeqCst) && start.elapsed() < PATIENCE,
-                "another thread failed"
-            );
-            thread::yield_now();
+        let everybody = (round + 1) * THREADS;
+        let mut arrived = self.arrived.lock().expect("nobody panics with it");
+        *arrived += 1;
+        self.all_there.notify_all();
+        let late = |arrived: &mut usize| *arrived < everybody && !self.broken.load(SeqCst);
+        let waited = self.all_there.wait_timeout_while(arrived, PATIENCE, late);
+        let (arrived, _) = waited.expect("nobody panics with it");
+        assert!(*arrived >= everybody, "another thread failed, or hangs");
+        drop(arrived);
+        self.awake.fetch_add(1, SeqCst);
+        for _ in 0..3_000 {
+            if self.awake.load(SeqCst) >= everybody {
+                break;
+            }
+            std::hint::spin_loop();
         }
     }
 }
@@ -240,39 +268,57 @@ impl Drop for Breaks<'_> {
     fn drop(&mut self) {
         if thread::panicking() {
             self.0.broken.store(true, SeqCst);
+            self.0.all_there.notify_all();
         }
     }
+}
+
+/// Plays the rounds one after the other, each on the same threads, and judges them.
+fn play(rounds: &[Round]) {
+    let gate = Gate::default();
+    let played: Vec<Vec<Vec<Event>>> = thread::scope(|scope| {
+        let gate = &gate;
+        let play = |thread| {
+            scope.spawn(move || {
+                let _breaks = Breaks(gate);
+                let play = |(nth, round): (usize, &Round)| {
+                    gate.meet(nth);
+                    round.play(thread)
+                };
+                rounds.iter().enumerate().map(play).collect()
+            })
+        };
+        let threads: Vec<_> = (0..THREADS).map(play).collect();
+        threads.into_iter().map(|t| t.join().expect("the calls return")).collect()
+    });
+    let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
+    for round in rounds {
+        round.judge(played.iter_mut().flat_map(|t| t.next().expect("one each")).collect());
+    }
+}
+
+/// Runs `f` with a thread that does the refreshes.
+fn refreshing(f: impl FnOnce(&mpsc::Sender<Job>)) {
+    let (jobs, to_run) = mpsc::channel::<Job>();
+    let refresher = thread::spawn(move || behind(|| to_run.into_iter().for_each(Job::run)));
+    f(&jobs);
+    drop(jobs);
+    refresher.join().expect("a job never panics");
 }
 
 /// Runs and judges so many histories.
 pub(crate) fn histories(setting: Setting, count: usize) {
     const BATCH: usize = 200;
-    let (jobs, to_run) = mpsc::channel::<Job>();
-    let refresher = thread::spawn(move || behind(|| to_run.into_iter().for_each(Job::run)));
-    for batch in 0..count.div_ceil(BATCH) {
-        let seeds = (batch * BATCH) as u64..((batch + 1) * BATCH) as u64;
-        let rounds: Vec<_> = seeds.map(|seed| Round::new(setting, seed, &jobs)).collect();
-        let gate = Gate { arrived: AtomicUsize::new(0), broken: AtomicBool::new(false) };
-        let played: Vec<Vec<Vec<Event>>> = thread::scope(|scope| {
-            let (rounds, gate) = (&rounds, &gate);
-            let play = |thread| {
-                scope.spawn(move || {
-                    let _breaks = Breaks(gate);
-                    let play = |(nth, round): (usize, &Round)| {
-                        gate.meet(nth);
-                        round.play(thread)
-                    };
-                    rounds.iter().enumerate().map(play).collect()
-                })
-            };
-            let threads: Vec<_> = (0..THREADS).map(play).collect();
-            threads.into_iter().map(|t| t.join().expect("the calls return")).collect()
-        });
-        let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
-        for round in &rounds {
-            round.judge(played.iter_mut().flat_map(|t| t.next().expect("one each")).collect());
+    refreshing(|jobs| {
+        for batch in 0..count.div_ceil(BATCH) {
+            let seeds = (batch * BATCH) as u64..((batch + 1) * BATCH) as u64;
+            let round = |seed| Round::new(setting, seed, Default::default(), jobs);
+            play(&seeds.map(round).collect::<Vec<_>>());
         }
-    }
-    drop(jobs);
-    refresher.join().expect("a job never panics");
+    });
+}
+
+/// Runs and judges the history of this script.
+pub(crate) fn scripted(setting: Setting, seed: u64, scripts: [Vec<u8>; THREADS]) {
+    refreshing(|jobs| play(&[Round::new(setting, seed, scripts, jobs)]));
 }
