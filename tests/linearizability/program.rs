@@ -32,7 +32,7 @@ struct Choices {
 fn roll(sides: u32) -> u32 {
     CHOICES.with(|choices| {
         let Choices { script, dice } = &mut *choices.borrow_mut();
-        script.pop().map_or_else(|| dice.roll(sides), |byte| u32::from(byte) * sides >> 8)
+        script.pop().map_or_else(|| dice.roll(sides), |byte| (u32::from(byte) * sides) >> 8)
     })
 }
 
