@@ -86,19 +86,21 @@ fn whoever_is_frozen_inside_the_cache_holds_up_nobody() {
         move || {
             let mut dice = Dice::new(1);
             // What a thread does once only is not what is frozen.
-            let mut calls = u64::from(act(&cache, &mut dice));
+            counted.fetch_add(u64::from(act(&cache, &mut dice)), SeqCst);
             frozen.here();
             while !stop.load(SeqCst) {
-                calls += u64::from(act(&cache, &mut dice));
+                counted.fetch_add(u64::from(act(&cache, &mut dice)), SeqCst);
             }
             frozen.gone();
-            counted.fetch_add(calls, SeqCst);
         }
     });
     freezer.wait_for_victim();
     let (mut dice, mut calls, mut places) = (Dice::new(2), 0, BTreeSet::new());
     let mut frozen = 0;
     while frozen < scaled(FREEZES) {
+        // It goes on for a while first: where it was released is no random instruction.
+        let before = counted.load(SeqCst);
+        until("the victim goes on", || counted.load(SeqCst) > before);
         (0..dice.roll(3_000)).for_each(|_| std::hint::spin_loop());
         let Some(place) = freezer.freeze() else { continue };
         frozen += usize::from(place.in_text);
