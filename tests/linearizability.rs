@@ -1,10 +1,13 @@
 //! Histories: what concurrent callers were answered can be explained by one call after the other.
 //!
-//! Many short programs for three threads, on one key and on two, with refresh and eviction off and on (without `clear`, which may take a key out
-//! more than once on its way). Each
+//! Many short programs for three threads, on one key and on two, with refresh and eviction off and on. Each
 //! history is checked against a sequential register with loads (`register.rs`) by a linearizability checker.
+//! `clear` is not among the calls: on its way through the table it may take out a key, and then the same key
+//! again. Another front of the cache is another arm of `Round::call` in `program.rs`.
+//!
 //! Keys pause in `Hash`, `Eq` and `Clone`, and so does a hook, which interleaves the cache's own steps. The
-//! environment variable `LASTCACHE_STRESS` scales how many there are; `tests/mutants.sh` shows that they can fail.
+//! environment variable `LASTCACHE_STRESS` scales how many there are; `tests/mutants.sh` shows that they can
+//! fail.
 
 #[path = "support/controlled.rs"]
 mod controlled;
