@@ -53,6 +53,8 @@
 //!
 //! # When things go wrong
 //!
+//! What holds then, and how that is shown, is the page of [`guarantees`]. In short:
+//!
 //! * **The fetch fails**: every caller of the flight gets the stale value if one is inside its
 //!   stale-if-error window, flagged with the error, else the same `Arc<E>`. The builder's `verdict`
 //!   hook may say that an error is an answer ([`Verdict::Propagate`]) or a removal
@@ -124,6 +126,9 @@ mod word;
 
 #[doc = include_str!("../docs/coming-from-go.md")]
 pub mod coming_from_go {}
+
+#[doc = include_str!("../docs/guarantees.md")]
+pub mod guarantees {}
 
 pub use builder::Builder;
 pub use cache::Cache;

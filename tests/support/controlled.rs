@@ -203,7 +203,7 @@ impl Collected {
 pub(crate) struct Dice(u64);
 
 impl Dice {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         Dice(seed)
     }
 

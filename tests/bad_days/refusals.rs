@@ -1,0 +1,74 @@
+//! A system that refuses: no thread, no memory. Each in a process of its own, which is this test again.
+
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Command, Output};
+
+use lastcache::ManualClock;
+
+use crate::controlled::{Error, PATIENCE, STALE, builder, never};
+
+const PART: &str = "LASTCACHE_BAD_DAY";
+
+/// Runs the named test again, in a process in which it plays this part.
+fn again(test: &str, part: &str, settings: &[(&str, &str)]) -> Output {
+    let binary = std::env::current_exe().expect("the test is a file");
+    let mut command = Command::new(binary);
+    command.args([test, "--exact", "--test-threads=1", "--nocapture"]).env(PART, part);
+    command.envs(settings.iter().copied()).output().expect("it runs again")
+}
+
+fn part() -> Option<String> {
+    std::env::var(PART).ok()
+}
+
+#[test]
+fn where_the_system_gives_no_thread_refreshes_are_given_up_and_tried_again() {
+    if part().is_none() {
+        // No stack is that large. One test thread runs on the main thread of the process.
+        let stack = (1_u64 << 62).to_string();
+        let test =
+            "refusals::where_the_system_gives_no_thread_refreshes_are_given_up_and_tried_again";
+        let output = again(test, "no threads", &[("RUST_MIN_STACK", &stack)]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+        return;
+    }
+    assert!(std::thread::Builder::new().spawn(|| ()).is_err(), "the system refuses");
+    let clock = ManualClock::new();
+    let cache: crate::controlled::Cache = builder(&clock).build().expect("the settings agree");
+    cache.set(1, 10);
+    clock.set(STALE);
+    for _ in 0..3 {
+        let served = cache.get_swr(&1, never).expect("stale");
+        assert_eq!(*served, 10);
+        let refresh = served.refresh().expect("given up at once");
+        assert!(matches!(refresh.wait_timeout(PATIENCE), Some(Err(Error::Closed))));
+    }
+    assert_eq!(cache.get(&1, |_| Ok(11)).expect("in the foreground"), 11);
+    assert!(cache.close_timeout(PATIENCE), "no permit is lost");
+}
+
+#[test]
+fn a_table_that_does_not_fit_ends_the_process_and_corrupts_nothing() {
+    const TEST: &str = "refusals::a_table_that_does_not_fit_ends_the_process_and_corrupts_nothing";
+    if part().is_none() {
+        // As every allocation of Rust's: the process aborts, and says so.
+        let output = again(TEST, "no memory", &[]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "aborted, not crashed: {said}");
+        assert!(said.contains("memory allocation of"), "{said}");
+        return;
+    }
+    // 2^31 entries are 44 GiB of buckets: more than this process may have.
+    let limit = limit_memory();
+    assert!(limit, "the limit is set");
+    let built = lastcache::Cache::<u32, u32>::builder().capacity(1 << 31).build();
+    unreachable!("{:?}", built.map(|cache| cache.capacity()));
+}
+
+/// Two gigabytes of address space for this process, from now on.
+#[allow(unsafe_code, reason = "the limit is a system call")]
+fn limit_memory() -> bool {
+    let limit = libc::rlimit { rlim_cur: 2 << 30, rlim_max: 2 << 30 };
+    // SAFETY: a valid limit, which is only read.
+    unsafe { libc::setrlimit(libc::RLIMIT_AS, &raw const limit) == 0 }
+}
