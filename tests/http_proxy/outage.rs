@@ -146,10 +146,11 @@ async fn after_an_outage(after: u64) -> Setting {
     all(setting.get_all((0..URLS).map(|page| format!("/{page}")))).await;
     setting.upstream.turn(Health::HangingUp);
     setting.clock.advance(secs(after));
+    setting.upstream.asked();
     all(setting.get_all(crowd())).await;
     let failed = || setting.proxy.pages.stats().failures >= URLS as u64;
     until("the upstream is found down", failed).await;
-    setting.upstream.asked();
+    assert_eq!(setting.upstream.waiting(), 0);
     setting
 }
 
@@ -181,12 +182,8 @@ async fn when_the_upstream_returns_it_gets_one_request_per_url_whoever_waits() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn when_the_upstream_returns_it_gets_one_request_per_url_however_many_do_not_wait() {
     let setting = after_an_outage(20).await;
-    let failed = || setting.proxy.pages.stats().refreshes;
-    let ended = || setting.proxy.pages.stats().failures;
-    until("no refresh is under way", || failed() == ended()).await;
-    let begun = failed();
-    setting.upstream.asked();
-    // Four permits: four requests come, and the other URLs' refreshes are queued.
+    // Four permits: four requests come, and the other URLs' refreshes are queued. Some of these may have
+    // been begun in the outage, and not got to the upstream yet.
     setting.upstream.turn(Health::Holding);
     for got in all(setting.get_all(crowd())).await {
         assert_eq!(got.status, StatusCode::OK);
@@ -202,7 +199,6 @@ async fn when_the_upstream_returns_it_gets_one_request_per_url_however_many_do_n
     let mut paths: Vec<_> = setting.upstream.asked().into_iter().map(|asked| asked.path).collect();
     paths.sort();
     assert_eq!(paths, (0..URLS).map(|page| format!("/{page}")).collect::<Vec<_>>());
-    assert_eq!(setting.proxy.pages.stats().refreshes, begun + URLS as u64);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

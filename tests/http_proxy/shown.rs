@@ -3,9 +3,10 @@
 use std::collections::HashMap;
 
 use axum::http::{Method, StatusCode};
+use lastcache::Ttl;
 
 use crate::controlled::Health;
-use crate::setting::{Setting, all, secs};
+use crate::setting::{Setting, all, secs, until};
 
 /// Reads the Prometheus text format as far as it is used, and fails where it is not that.
 fn parse(text: &str) -> HashMap<String, u64> {
@@ -37,16 +38,18 @@ fn parse(text: &str) -> HashMap<String, u64> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_metrics_parse_and_balance() {
+    const PAGES: u64 = 5;
     let setting = Setting::new().await;
-    for page in 0..10 {
+    for page in 0..PAGES {
         setting.upstream.serve(
             &format!("/{page}"),
             "max-age=10, stale-while-revalidate=10, stale-if-error=100",
         );
     }
     setting.upstream.serve("/private", "no-store");
-    let paths =
-        || (0..60).map(|n| if n % 6 == 5 { "/private".to_owned() } else { format!("/{}", n % 12) });
+    let paths = || {
+        (0..60).map(|n| if n % 6 == 5 { "/private".to_owned() } else { format!("/{}", n % PAGES) })
+    };
     let mut gets = 0;
     for (moved, health) in [
         (0, Health::Up),
@@ -60,6 +63,11 @@ async fn the_metrics_parse_and_balance() {
         setting.upstream.turn(health);
         all(setting.get_all(paths())).await;
         gets += 60;
+        if moved == 8 {
+            let fresh =
+                |page| setting.proxy.pages.ttl(&*format!("/{page}")) == Some(Ttl::Left(secs(10)));
+            until("what was stale is refreshed", || (0..PAGES).all(fresh)).await;
+        }
     }
     setting.ask(Method::POST, "/0", &[]).await;
     setting.ask(Method::GET, "/1", &[("cookie", "a=b")]).await;

@@ -1,7 +1,7 @@
 //! An upstream that the test controls: what it answers, when it answers, and whether it answers at all.
 
 use std::collections::HashMap;
-use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -26,7 +26,7 @@ pub(crate) enum Health {
     Holding,
     /// It answers 503.
     Unavailable,
-    /// It hangs up on whoever connects.
+    /// It hangs up on whoever connects or asks, and takes no note of it.
     HangingUp,
     /// It does not listen, for good.
     Gone,
@@ -111,6 +111,10 @@ fn lock(told: &Mutex<Told>) -> std::sync::MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+fn is_silent(health: Health) -> bool {
+    matches!(health, Health::HangingUp | Health::Gone)
+}
+
 async fn accept(
     listener: TcpListener,
     mut health: watch::Receiver<Health>,
@@ -122,7 +126,7 @@ async fn accept(
         tokio::select! {
             changed = health.changed() => {
                 let now = *health.borrow();
-                if matches!(now, Health::HangingUp | Health::Gone) {
+                if is_silent(now) {
                     connections.shutdown().await;
                 }
                 if changed.is_err() || now == Health::Gone {
@@ -131,7 +135,7 @@ async fn accept(
             }
             accepted = listener.accept() => {
                 let Ok((stream, _)) = accepted else { return };
-                if *health.borrow() == Health::HangingUp {
+                if is_silent(*health.borrow()) {
                     continue;
                 }
                 let (health, told) = (health.clone(), Arc::clone(&told));
@@ -148,7 +152,11 @@ async fn answer(
     request: Request<Incoming>,
     mut health: watch::Receiver<Health>,
     told: &Mutex<Told>,
-) -> Result<Response<Body>, Infallible> {
+) -> io::Result<Response<Body>> {
+    // A connection may be open for a moment more.
+    if is_silent(*health.borrow()) {
+        return Err(io::ErrorKind::ConnectionAborted.into());
+    }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
     let (method, headers) = (request.method().clone(), request.headers().clone());
     lock(told).asked.push(Asked { method, path: path.clone(), headers });
