@@ -15,7 +15,6 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::JoinSet;
 
 /// How the upstream is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +25,7 @@ pub(crate) enum Health {
     Holding,
     /// It answers 503.
     Unavailable,
-    /// It hangs up on whoever connects or asks, and takes no note of it.
+    /// It hangs up on whoever asks, and takes no note of it.
     HangingUp,
     /// It does not listen, for good.
     Gone,
@@ -111,40 +110,27 @@ fn lock(told: &Mutex<Told>) -> std::sync::MutexGuard<'_, Told> {
     told.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn is_silent(health: Health) -> bool {
-    matches!(health, Health::HangingUp | Health::Gone)
-}
-
 async fn accept(
     listener: TcpListener,
     mut health: watch::Receiver<Health>,
     told: Arc<Mutex<Told>>,
 ) {
-    // Dropped, it cuts its connections.
-    let mut connections = JoinSet::new();
     loop {
-        tokio::select! {
-            changed = health.changed() => {
-                let now = *health.borrow();
-                if is_silent(now) {
-                    connections.shutdown().await;
-                }
-                if changed.is_err() || now == Health::Gone {
-                    return;
-                }
+        let stream = tokio::select! {
+            gone = health.wait_for(|health| *health == Health::Gone) => {
+                drop(gone);
+                return;
             }
-            accepted = listener.accept() => {
-                let Ok((stream, _)) = accepted else { return };
-                if is_silent(*health.borrow()) {
-                    continue;
-                }
-                let (health, told) = (health.clone(), Arc::clone(&told));
-                connections.spawn(async move {
-                    let service = service_fn(|request| answer(request, health.clone(), &told));
-                    drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
-                });
-            }
-        }
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(_) => return,
+            },
+        };
+        let (health, told) = (health.clone(), Arc::clone(&told));
+        drop(tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, health.clone(), &told));
+            drop(http1::Builder::new().serve_connection(TokioIo::new(stream), service).await);
+        }));
     }
 }
 
@@ -153,8 +139,8 @@ async fn answer(
     mut health: watch::Receiver<Health>,
     told: &Mutex<Told>,
 ) -> io::Result<Response<Body>> {
-    // A connection may be open for a moment more.
-    if is_silent(*health.borrow()) {
+    // Open connections end with what is asked over them next.
+    if matches!(*health.borrow(), Health::HangingUp | Health::Gone) {
         return Err(io::ErrorKind::ConnectionAborted.into());
     }
     let path = request.uri().path_and_query().map_or("/", |path| path.as_str()).to_owned();
