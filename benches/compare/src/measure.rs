@@ -1,0 +1,139 @@
+//! The stopwatch: interleaved rounds, threads that start and stop together.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Barrier, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::figures::{Block, metric};
+use crate::keys::{Key, Value, Walk};
+use crate::subject::{Lap, Op, Subject};
+
+/// How long and how often something is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Effort {
+    pub(crate) rounds: usize,
+    /// Of one measurement of one candidate on so many threads as there are processors.
+    pub(crate) window: Duration,
+}
+
+impl Effort {
+    /// More threads than processors take turns: each must get several of them.
+    pub(crate) fn on(self, threads: usize) -> Self {
+        let (factor, rounds) = match threads.div_ceil(processors()) {
+            0 | 1 => (1, self.rounds),
+            2..=4 => (2, self.rounds),
+            5..=15 => (3, self.rounds.div_ceil(2)),
+            _ => (5, self.rounds.div_ceil(3)),
+        };
+        Self { rounds, window: self.window * factor }
+    }
+}
+
+pub(crate) fn processors() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Where the next measurement starts to count: no two see the same steps, so that steps taken as
+/// keys are all missing. The threads of one lie 2^40 apart, and at another place of the walk.
+static NEXT: AtomicU64 = AtomicU64::new(1 << 44);
+
+/// The first step of each of the threads of one measurement.
+pub(crate) fn starts(threads: usize) -> impl Fn(usize) -> u64 {
+    let first = NEXT.fetch_add(1 << 44, Ordering::Relaxed);
+    assert!(threads <= 256, "no two threads may see the same steps");
+    move |thread| first + thread as u64 * ((1 << 36) + 7_919)
+}
+
+/// One measurement: all threads do `op` from a common start to a common end.
+pub(crate) fn run<K: Key, V: Value>(
+    subject: &dyn Subject<K, V>,
+    op: Op,
+    walk: &Walk<K>,
+    threads: usize,
+    window: Duration,
+) -> (Vec<Lap>, Duration) {
+    let start_of = starts(threads);
+    let (together, end) = (Barrier::new(threads), OnceLock::new());
+    let lap = |thread: usize| {
+        let mut ready = || {
+            together.wait();
+            *end.get_or_init(|| Instant::now() + window)
+        };
+        subject.lap(op, walk, start_of(thread), &mut ready)
+    };
+    let laps = if threads == 1 {
+        vec![lap(0)]
+    } else {
+        thread::scope(|scope| {
+            let lap = &lap;
+            let threads: Vec<_> =
+                (0..threads).map(|thread| scope.spawn(move || lap(thread))).collect();
+            threads.into_iter().map(|it| it.join().expect("no candidate panics")).collect()
+        })
+    };
+    (laps, window)
+}
+
+/// Every candidate once per round, in an order that turns by one each time. The first round warms up and
+/// is forgotten.
+pub(crate) fn rounds<K: Key, V: Value>(
+    subjects: &[(&'static str, Box<dyn Subject<K, V>>)],
+    op: Op,
+    walk: &Walk<K>,
+    threads: usize,
+    effort: Effort,
+    block: &mut Block,
+    mut tick: impl FnMut(),
+) {
+    let Effort { rounds, window } = effort.on(threads);
+    for round in 0..=rounds {
+        for turn in 0..subjects.len() {
+            let (name, subject) = &subjects[(round + turn) % subjects.len()];
+            let (laps, window) = run(&**subject, op, walk, threads, window);
+            if round > 0 {
+                note(block, name, &laps, window);
+            }
+            tick();
+        }
+    }
+}
+
+fn note(block: &mut Block, name: &'static str, laps: &[Lap], window: Duration) {
+    let calls: u64 = laps.iter().map(|lap| lap.calls).sum();
+    let missed: u64 = laps.iter().map(|lap| lap.missed).sum();
+    let threads = laps.len();
+    // A thread that never got its turn within the window has no time of its own.
+    let laps: Vec<_> = laps.iter().filter(|lap| lap.calls > 0).collect();
+    if laps.is_empty() {
+        return;
+    }
+    let nanos = |lap: &&Lap| lap.nanos as f64 / lap.calls as f64;
+    block.push(name, metric::NS, laps.iter().map(nanos).sum::<f64>() / laps.len() as f64);
+    let mops = if threads <= processors() {
+        laps.iter().map(|lap| 1e3 / nanos(lap)).sum()
+    } else {
+        calls as f64 / window.as_secs_f64() / 1e6
+    };
+    block.push(name, metric::MOPS, mops);
+    block.push(name, metric::MISSED, missed as f64 * 100.0 / calls as f64);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::candidates::all;
+    use crate::keys::Skew;
+
+    #[test]
+    fn an_insertion_never_meets_a_key_twice_whatever_the_thread() {
+        let entries = all::<u64, u64>();
+        let entry = entries.iter().find(|it| it.name == "Mutex<HashMap>").unwrap();
+        let subject = (entry.make)(10_000_000);
+        let walk = Walk::new(10, Skew::Uniform);
+        for _ in 0..2 {
+            let (laps, _) = run(&*subject, Op::Insert, &walk, 3, Duration::from_millis(5));
+            laps.iter().for_each(|lap| assert_eq!(lap.missed, lap.calls));
+        }
+    }
+}
