@@ -6,12 +6,12 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::candidates::{all, nothing};
+use crate::candidates::{all, no_work};
 use crate::figures::{Block, metric};
 use crate::keys::{Skew, Walk};
 use crate::measure::{Effort, processors, starts};
 use crate::stage::fill;
-use crate::subject::{Op, Subject};
+use crate::subject::{Op, Worker};
 
 const KEYS: u64 = 1_000;
 /// Nobody waits longer than this for a hit: what took longer counts as this.
@@ -27,12 +27,12 @@ fn effort_of(effort: Effort) -> Effort {
 }
 
 pub(crate) fn ticks(effort: Effort) -> u64 {
-    ((all::<u64, u64>().len() + 1) * (effort_of(effort).rounds + 1)) as u64
+    ((all().len() + 1) * (effort_of(effort).rounds + 1)) as u64
 }
 
 pub(crate) fn run(name: &str, effort: Effort, tick: &mut dyn FnMut()) -> Vec<Block> {
     let Effort { rounds, window } = effort_of(effort);
-    let entries = all::<u64, u64>().into_iter().chain([nothing()]);
+    let entries = all().into_iter().chain([no_work()]);
     let filled: Vec<_> = entries.map(|entry| fill(&entry, KEYS)).collect();
     let walk = Walk::new(KEYS, Skew::Zipf);
     let mut block = Block::new(name);
@@ -51,11 +51,7 @@ pub(crate) fn run(name: &str, effort: Effort, tick: &mut dyn FnMut()) -> Vec<Blo
     vec![block]
 }
 
-fn beside_a_writer(
-    subject: &dyn Subject<u64, u64>,
-    walk: &Walk<u64>,
-    window: Duration,
-) -> Histogram<u64> {
+fn beside_a_writer(subject: &dyn Worker, walk: &Walk<u64>, window: Duration) -> Histogram<u64> {
     let empty = || {
         Histogram::new_with_bounds(1, MOST.as_nanos() as u64, 3)
             .expect("three digits fit the bounds")
@@ -71,7 +67,7 @@ fn beside_a_writer(
         let (all, ready, start_of) = (&all, &ready, &start_of);
         scope.spawn(move || {
             let mut ready = ready;
-            subject.lap(Op::Set, walk, start_of(0), &mut ready)
+            subject.work_on(Op::Set, walk, start_of(0), &mut ready)
         });
         for thread in 1..threads() {
             scope.spawn(move || {

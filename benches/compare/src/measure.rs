@@ -6,8 +6,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::figures::{Block, metric};
-use crate::keys::{Key, Value, Walk};
-use crate::subject::{Lap, Op, Subject};
+use crate::keys::{Key, Walk};
+use crate::subject::Lap;
 
 /// How long and how often something is measured.
 #[derive(Clone, Copy)]
@@ -45,14 +45,18 @@ pub(crate) fn starts(threads: usize) -> impl Fn(usize) -> u64 {
     move |thread| first + thread as u64 * ((1 << 36) + 7_919)
 }
 
-/// One measurement: all threads do `op` from a common start to a common end.
-pub(crate) fn run<K: Key, V: Value>(
-    subject: &dyn Subject<K, V>,
-    op: Op,
+/// What one thread does from a step on, over a walk, until the time that it is told when ready.
+pub(crate) type Work<'a, S, K> =
+    &'a (dyn Fn(&S, &Walk<K>, u64, &mut dyn FnMut() -> Instant) -> Lap + Sync);
+
+/// One measurement: all threads work from a common start to a common end.
+pub(crate) fn run<K: Key, S: ?Sized + Sync>(
+    subject: &S,
+    work: Work<'_, S, K>,
     walk: &Walk<K>,
     threads: usize,
     window: Duration,
-) -> (Vec<Lap>, Duration) {
+) -> Vec<Lap> {
     let start_of = starts(threads);
     let (together, end) = (Barrier::new(threads), OnceLock::new());
     let lap = |thread: usize| {
@@ -60,26 +64,23 @@ pub(crate) fn run<K: Key, V: Value>(
             together.wait();
             *end.get_or_init(|| Instant::now() + window)
         };
-        subject.lap(op, walk, start_of(thread), &mut ready)
+        work(subject, walk, start_of(thread), &mut ready)
     };
-    let laps = if threads == 1 {
-        vec![lap(0)]
-    } else {
-        thread::scope(|scope| {
-            let lap = &lap;
-            let threads: Vec<_> =
-                (0..threads).map(|thread| scope.spawn(move || lap(thread))).collect();
-            threads.into_iter().map(|it| it.join().expect("no candidate panics")).collect()
-        })
-    };
-    (laps, window)
+    if threads == 1 {
+        return vec![lap(0)];
+    }
+    thread::scope(|scope| {
+        let lap = &lap;
+        let threads: Vec<_> = (0..threads).map(|thread| scope.spawn(move || lap(thread))).collect();
+        threads.into_iter().map(|it| it.join().expect("no candidate panics")).collect()
+    })
 }
 
 /// Every candidate once per round, in an order that turns by one each time. The first round warms up and
 /// is forgotten.
-pub(crate) fn rounds<K: Key, V: Value>(
-    subjects: &[(&'static str, Box<dyn Subject<K, V>>)],
-    op: Op,
+pub(crate) fn rounds<K: Key, S: ?Sized + Sync>(
+    subjects: &[(&'static str, Box<S>)],
+    work: Work<'_, S, K>,
     walk: &Walk<K>,
     threads: usize,
     effort: Effort,
@@ -90,7 +91,7 @@ pub(crate) fn rounds<K: Key, V: Value>(
     for round in 0..=rounds {
         for turn in 0..subjects.len() {
             let (name, subject) = &subjects[(round + turn) % subjects.len()];
-            let (laps, window) = run(&**subject, op, walk, threads, window);
+            let laps = run(&**subject, work, walk, threads, window);
             if round > 0 {
                 note(block, name, &laps, window);
             }
@@ -124,15 +125,18 @@ mod tests {
     use super::*;
     use crate::candidates::all;
     use crate::keys::Skew;
+    use crate::subject::{Op, Worker};
 
     #[test]
     fn an_insertion_never_meets_a_key_twice_whatever_the_thread() {
-        let entries = all::<u64, u64>();
+        let entries = all();
         let entry = entries.iter().find(|it| it.name == "Mutex<HashMap>").unwrap();
-        let subject = (entry.make)(10_000_000);
+        let subject = (entry.make)(1_000_000);
         let walk = Walk::new(10, Skew::Uniform);
+        let work: Work<'_, dyn Worker, u64> =
+            &|it, walk, from, ready| it.work_on(Op::Insert, walk, from, ready);
         for _ in 0..2 {
-            let (laps, _) = run(&*subject, Op::Insert, &walk, 3, Duration::from_millis(5));
+            let laps = run(&*subject, work, &walk, 3, Duration::from_millis(5));
             laps.iter().for_each(|lap| assert_eq!(lap.missed, lap.calls));
         }
     }

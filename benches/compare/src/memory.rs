@@ -8,7 +8,7 @@ use crate::candidates::{Family, all, allocations_of_refreshes};
 use crate::figures::{Block, metric};
 use crate::stage::put_all;
 use crate::stale;
-use crate::subject::{Op, Subject};
+use crate::subject::{Op, Worker};
 use crate::workloads::Plan;
 use counting::{BYTES, FREED, allocations};
 
@@ -22,13 +22,13 @@ fn standing() -> i64 {
 }
 
 pub(crate) fn ticks() -> u64 {
-    all::<u64, u64>().len() as u64
+    all().len() as u64
 }
 
 pub(crate) fn bytes(name: &str, plan: Plan, tick: &mut dyn FnMut()) -> Vec<Block> {
     let room = entries(plan);
     let mut block = Block::new(name);
-    for entry in all::<u64, u64>() {
+    for entry in all() {
         let before = standing();
         let subject = (entry.make)(room as usize);
         let empty = standing() - before;
@@ -51,7 +51,7 @@ pub(crate) fn allocations_per_operation(name: &str, tick: &mut dyn FnMut()) -> V
     let named = |what: &str| Block::new(format!("{name} {what}"));
     let (mut hit, mut set) = (named("hit"), named("set"));
     let (mut miss, mut full) = (named("cold miss"), named("insert at capacity"));
-    for entry in all::<u64, u64>() {
+    for entry in all() {
         let roomy = (entry.make)((2 * (WARM + COUNT)) as usize);
         miss.push(entry.name, metric::ALLOCS, mean(&*roomy, Op::Insert, 1 << 32));
         roomy.call(Op::Read, 0, COUNT);
@@ -78,13 +78,13 @@ pub(crate) fn allocations_per_operation(name: &str, tick: &mut dyn FnMut()) -> V
 }
 
 /// Of operations on keys that are there.
-fn once(subject: &dyn Subject<u64, u64>, op: Op) -> f64 {
+fn once(subject: &dyn Worker, op: Op) -> f64 {
     subject.call(op, 0, COUNT);
     allocations(|| subject.call(op, 0, COUNT)) as f64 / COUNT as f64
 }
 
 /// Of operations on keys that never came before, from this one on.
-fn mean(subject: &dyn Subject<u64, u64>, op: Op, first: u64) -> f64 {
+fn mean(subject: &dyn Worker, op: Op, first: u64) -> f64 {
     subject.call(op, first, WARM);
     allocations(|| subject.call(op, first + WARM, COUNT)) as f64 / COUNT as f64
 }

@@ -10,6 +10,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::figures::{Block, Figures};
 use crate::measure::Effort;
 use crate::options::Options;
+use crate::stage::Line;
 use crate::workloads::{Plan, TABLE, What, Workload};
 use crate::{hit_ratio, latency, memory, stage, stale, stampede};
 
@@ -103,7 +104,7 @@ pub(crate) fn one(name: &str, options: &Options) -> Result<(), String> {
         let _ = writeln!(stdout, "{TICK}");
     };
     let blocks = match line.what {
-        What::Calls { .. } => stage::run(name, line.what, plan, effort, tick),
+        What::Calls { .. } => stage::run(&Line { name, what: line.what, plan, effort }, tick),
         What::Latency => latency::run(name, effort, tick),
         What::Stale => stale::run(name, plan, effort, tick),
         What::Stampede => stampede::run(name, plan, tick),

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::candidates::for_stampede;
 use crate::figures::{Block, metric};
-use crate::subject::Subject;
+use crate::subject::Worker;
 use crate::workloads::Plan;
 
 const KEY: u64 = 7;
@@ -67,11 +67,11 @@ pub(crate) fn run(name: &str, plan: Plan, tick: &mut dyn FnMut()) -> Vec<Block> 
 
 /// The time from the start until the last caller had its value; `None` when there could not be so many
 /// threads.
-fn stampede(subject: &dyn Subject<u64, u64>, callers: usize) -> Option<Duration> {
+fn stampede(subject: &dyn Worker, callers: usize) -> Option<Duration> {
     let gate = Gate::default();
     let call = || {
         let start = gate.pass()?;
-        subject.load(&KEY, &fetch);
+        subject.load(KEY, &fetch);
         Some(start.elapsed())
     };
     let longest = thread::scope(|scope| {

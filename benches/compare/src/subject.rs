@@ -32,94 +32,29 @@ pub(crate) struct Lap {
 /// How many calls stand between two looks at the time.
 const BATCH: u64 = 256;
 
+/// A candidate that is filled and read.
 pub(crate) trait Subject<K, V>: Send + Sync {
-    /// Does `op` from this step on. After a batch that warms up it calls `ready`, which says until when.
-    fn lap(&self, op: Op, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap;
-    /// Reads from this step on until `end`, and records what each read took, in nanoseconds.
-    fn record(&self, walk: &Walk<K>, from: u64, end: Instant, seen: &mut Histogram<u64>);
-    /// Reads these keys in order; how many were there.
-    fn replay(&self, keys: &[K]) -> u64;
+    /// Reads from this step on. After a batch that warms up it calls `ready`, which says until when.
+    fn read_on(&self, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap;
     fn put(&self, n: u64);
-    /// Does `op` this often, once each for the keys from this one on.
-    fn call(&self, op: Op, first: u64, count: u64);
     /// How many of the keys below this one are there.
     fn count_present(&self, keys: u64) -> u64;
-    fn load(&self, key: &K, make: &dyn Fn() -> V) -> u64;
     fn settle(&self);
 }
 
 impl<K: Key, V: Value, C: Candidate<K, V>> Subject<K, V> for C {
-    fn lap(&self, op: Op, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap {
+    fn read_on(&self, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap {
         let mut local = self.local();
-        let local = &mut local;
-        match op {
-            Op::Read => repeat(from, ready, |step, missed| {
-                black_box(self.read(local, walk.key(step), || {
-                    *missed += 1;
-                    V::nth(step)
-                }));
-            }),
-            Op::Mixed(sets) => repeat(from, ready, |step, missed| {
-                // 37 has no divisor in common with 100: the sets are spread evenly.
-                if step.wrapping_mul(37) % 100 < sets {
-                    self.set(walk.key(step), V::nth(step));
-                } else {
-                    black_box(self.read(local, walk.key(step), || {
-                        *missed += 1;
-                        V::nth(step)
-                    }));
-                }
-            }),
-            Op::Set => repeat(from, ready, |step, _| self.set(walk.key(step), V::nth(step))),
-            Op::Insert => repeat(from, ready, |step, missed| {
-                black_box(self.read(local, &K::nth(step), || {
-                    *missed += 1;
-                    V::nth(step)
-                }));
-            }),
-        }
-    }
-
-    fn record(&self, walk: &Walk<K>, from: u64, end: Instant, seen: &mut Histogram<u64>) {
-        let mut local = self.local();
-        let mut before = Instant::now();
-        let mut step = from;
-        while before < end {
-            black_box(self.read(&mut local, walk.key(step), || V::nth(step)));
-            let after = Instant::now();
-            seen.saturating_record((after - before).as_nanos() as u64);
-            before = after;
-            step += 1;
-        }
-    }
-
-    fn replay(&self, keys: &[K]) -> u64 {
-        let mut local = self.local();
-        let mut missed = 0;
-        for (at, key) in keys.iter().enumerate() {
-            black_box(self.read(&mut local, key, || {
-                missed += 1;
-                V::nth(at as u64)
+        repeat(from, ready, |step, missed| {
+            black_box(self.read(&mut local, walk.key(step), || {
+                *missed += 1;
+                V::nth(step)
             }));
-            if at % 16 == 0 {
-                self.settle();
-            }
-        }
-        keys.len() as u64 - missed
+        })
     }
 
     fn put(&self, n: u64) {
         self.set(&K::nth(n), V::nth(n));
-    }
-
-    fn call(&self, op: Op, first: u64, count: u64) {
-        let mut local = self.local();
-        for n in first..first + count {
-            match op {
-                Op::Set => self.put(n),
-                _ => _ = black_box(self.read(&mut local, &K::nth(n), || V::nth(n))),
-            }
-        }
     }
 
     fn count_present(&self, keys: u64) -> u64 {
@@ -127,12 +62,102 @@ impl<K: Key, V: Value, C: Candidate<K, V>> Subject<K, V> for C {
         (0..keys).filter(|n| self.get(&mut local, &K::nth(*n)).is_some()).count() as u64
     }
 
-    fn load(&self, key: &K, make: &dyn Fn() -> V) -> u64 {
-        Candidate::load(self, key, make)
-    }
-
     fn settle(&self) {
         Candidate::settle(self);
+    }
+}
+
+/// A candidate that is put to work of all kinds. Numbers alone, since compiling every kind of work for
+/// every kind of key and value takes long.
+pub(crate) trait Worker: Subject<u64, u64> {
+    /// As [`read_on`](Subject::read_on), and does `op`.
+    fn work_on(
+        &self,
+        op: Op,
+        walk: &Walk<u64>,
+        from: u64,
+        ready: &mut dyn FnMut() -> Instant,
+    ) -> Lap;
+    /// Reads from this step on until `end`, and records what each read took, in nanoseconds.
+    fn record(&self, walk: &Walk<u64>, from: u64, end: Instant, seen: &mut Histogram<u64>);
+    /// Reads these keys in order; how many were there.
+    fn replay(&self, keys: &[u64]) -> u64;
+    /// Does `op` this often, once each for the keys from this one on.
+    fn call(&self, op: Op, first: u64, count: u64);
+    /// As a read of something slow, with the candidate's single flight.
+    fn load(&self, key: u64, make: &dyn Fn() -> u64) -> u64;
+}
+
+impl<C: Candidate<u64, u64>> Worker for C {
+    fn work_on(
+        &self,
+        op: Op,
+        walk: &Walk<u64>,
+        from: u64,
+        ready: &mut dyn FnMut() -> Instant,
+    ) -> Lap {
+        let mut local = self.local();
+        let mut read = |key: &u64, missed: &mut u64| {
+            black_box(self.read(&mut local, key, || {
+                *missed += 1;
+                *key
+            }));
+        };
+        match op {
+            Op::Read => self.read_on(walk, from, ready),
+            Op::Mixed(sets) => repeat(from, ready, |step, missed| {
+                // 37 has no divisor in common with 100: the sets are spread evenly.
+                if step.wrapping_mul(37) % 100 < sets {
+                    self.set(walk.key(step), step);
+                } else {
+                    read(walk.key(step), missed);
+                }
+            }),
+            Op::Set => repeat(from, ready, |step, _| self.set(walk.key(step), step)),
+            Op::Insert => repeat(from, ready, |step, missed| read(&step, missed)),
+        }
+    }
+
+    fn record(&self, walk: &Walk<u64>, from: u64, end: Instant, seen: &mut Histogram<u64>) {
+        let mut local = self.local();
+        let mut before = Instant::now();
+        let mut step = from;
+        while before < end {
+            black_box(self.read(&mut local, walk.key(step), || step));
+            let after = Instant::now();
+            seen.saturating_record((after - before).as_nanos() as u64);
+            before = after;
+            step += 1;
+        }
+    }
+
+    fn replay(&self, keys: &[u64]) -> u64 {
+        let mut local = self.local();
+        let mut missed = 0;
+        for (at, key) in keys.iter().enumerate() {
+            black_box(self.read(&mut local, key, || {
+                missed += 1;
+                *key
+            }));
+            if at % 16 == 0 {
+                Candidate::settle(self);
+            }
+        }
+        keys.len() as u64 - missed
+    }
+
+    fn call(&self, op: Op, first: u64, count: u64) {
+        let mut local = self.local();
+        for key in first..first + count {
+            match op {
+                Op::Set => self.set(&key, key),
+                _ => _ = black_box(self.read(&mut local, &key, || key)),
+            }
+        }
+    }
+
+    fn load(&self, key: u64, make: &dyn Fn() -> u64) -> u64 {
+        Candidate::load(self, &key, make)
     }
 }
 

@@ -4,10 +4,10 @@ mod parse;
 
 use crate::candidates::{DESCRIBED, Family, family};
 use crate::figures::{Block, Figures, Spread};
-pub(crate) use parse::{Aim, Bound, Figure, Link, Term, parse};
+pub(crate) use parse::{Aim, Bound, Figure, Term, parse};
 
 const AIMS: &str = include_str!("aims.txt");
-/// The group of a candidate that begins with this is a group's.
+/// What begins so is no peer.
 const OWN: &str = "lastcache";
 
 /// How an aim stands.

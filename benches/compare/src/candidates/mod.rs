@@ -20,7 +20,7 @@ use foldhash::fast::FixedState;
 
 use crate::keys::{Key, Value};
 use crate::stamp::{Bare, Dated};
-use crate::subject::Subject;
+use crate::subject::{Subject, Worker};
 pub(crate) use lastcache::{Lastcache, allocations_of_refreshes};
 pub(crate) use naive::{Naive, settings as naive_settings};
 
@@ -94,16 +94,27 @@ impl Family {
     }
 }
 
-/// One row of the list.
-pub(crate) struct Entry<K, V> {
+/// One row of the list: a name, and how such a one is made, as far as it is used.
+pub(crate) struct Entry<S: ?Sized> {
     pub(crate) name: &'static str,
-    pub(crate) make: fn(usize) -> Box<dyn Subject<K, V>>,
+    pub(crate) make: fn(usize) -> Box<S>,
 }
 
-impl<K, V> Entry<K, V> {
+impl<S: ?Sized> Entry<S> {
     pub(crate) fn family(&self) -> Option<Family> {
         family(self.name)
     }
+}
+
+pub(crate) type Reading<K, V> = Entry<dyn Subject<K, V>>;
+pub(crate) type Working = Entry<dyn Worker>;
+
+fn reading<K: Key, V: Value, C: Candidate<K, V>>(name: &'static str) -> Reading<K, V> {
+    Entry { name, make: |room| Box::new(C::new(room)) }
+}
+
+fn working<K, V, C: Candidate<u64, u64>>(name: &'static str) -> Working {
+    Entry { name, make: |room| Box::new(C::new(room)) }
 }
 
 /// The measuring loop with nothing in it: a yardstick too.
@@ -117,12 +128,8 @@ pub(crate) fn family(name: &str) -> Option<Family> {
     DESCRIBED.iter().find(|it| it.0 == name).map(|it| it.1)
 }
 
-fn entry<K: Key, V: Value, C: Candidate<K, V>>(name: &'static str) -> Entry<K, V> {
-    Entry { name, make: |room| Box::new(C::new(room)) }
-}
-
 /// The name of each candidate, its family, and what is said of it in the report.
-pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
+pub(crate) const DESCRIBED: [(&str, Family, &str); 15] = [
     ("lastcache", Family::Own, "`get_with`, coarse clock"),
     // The place of the one that reads through a `Reader`: its `Local` is the handle.
     ("moka", Family::FreeCache, "sync cache, own TTL, `get`"),
@@ -145,60 +152,85 @@ pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
     ("naive SWR", Family::Mutex, "the complete semantics of lastcache behind one mutex"),
 ];
 
-/// Every candidate for these keys and values.
-pub(crate) fn all<K: Key, V: Value>() -> Vec<Entry<K, V>> {
-    type S = FixedState;
-    vec![
-        entry::<K, V, Lastcache<K, V, S>>("lastcache"),
-        // Here stands the one that reads through a `Reader`.
-        entry::<K, V, moka::Moka<K, V, S, true>>("moka"),
-        entry::<K, V, quick_cache::Quick<K, Dated<V>, S>>("quick_cache"),
-        entry::<K, V, foyer::Foyer<K, Dated<V>, S, true>>("foyer-memory"),
-        entry::<K, V, moka::MiniMoka<K, V, S, true>>("mini-moka"),
-        entry::<K, V, others::Ufo<K, Dated<V>>>("TinyUFO"),
-        entry::<K, V, others::Fibre<K, V, S, true>>("fibre_cache"),
-        entry::<K, V, others::Cached<K, V, S>>("cached"),
-        entry::<K, V, maps::Dash<K, Dated<V>, S>>("dashmap"),
-        entry::<K, V, maps::SccMap<K, Dated<V>, S>>("scc HashMap"),
-        entry::<K, V, maps::SccIndex<K, Dated<V>, S>>("scc HashIndex"),
-        entry::<K, V, maps::Papaya<K, Dated<V>, S>>("papaya"),
-        entry::<K, V, locked::MutexMap<K, Dated<V>, S>>("Mutex<HashMap>"),
-        entry::<K, V, locked::RwLockMap<K, Dated<V>, S>>("RwLock<HashMap>"),
-        entry::<K, V, naive::OneMutex<K, V, S>>("naive SWR"),
-    ]
+/// Every candidate, each made by `$entry`, for these keys and values.
+macro_rules! every {
+    ($entry:ident, $k:ty, $v:ty) => {
+        vec![
+            $entry::<$k, $v, Lastcache<$k, $v, FixedState>>("lastcache"),
+            // Here stands the one that reads through a `Reader`.
+            $entry::<$k, $v, moka::Moka<$k, $v, FixedState, true>>("moka"),
+            $entry::<$k, $v, quick_cache::Quick<$k, Dated<$v>, FixedState>>("quick_cache"),
+            $entry::<$k, $v, foyer::Foyer<$k, Dated<$v>, FixedState, true>>("foyer-memory"),
+            $entry::<$k, $v, moka::MiniMoka<$k, $v, FixedState, true>>("mini-moka"),
+            $entry::<$k, $v, others::Ufo<$k, Dated<$v>>>("TinyUFO"),
+            $entry::<$k, $v, others::Fibre<$k, $v, FixedState, true>>("fibre_cache"),
+            $entry::<$k, $v, others::Cached<$k, $v, FixedState>>("cached"),
+            $entry::<$k, $v, maps::Dash<$k, Dated<$v>, FixedState>>("dashmap"),
+            $entry::<$k, $v, maps::SccMap<$k, Dated<$v>, FixedState>>("scc HashMap"),
+            $entry::<$k, $v, maps::SccIndex<$k, Dated<$v>, FixedState>>("scc HashIndex"),
+            $entry::<$k, $v, maps::Papaya<$k, Dated<$v>, FixedState>>("papaya"),
+            $entry::<$k, $v, locked::MutexMap<$k, Dated<$v>, FixedState>>("Mutex<HashMap>"),
+            $entry::<$k, $v, locked::RwLockMap<$k, Dated<$v>, FixedState>>("RwLock<HashMap>"),
+            $entry::<$k, $v, naive::OneMutex<$k, $v, FixedState>>("naive SWR"),
+        ]
+    };
+}
+
+/// Every candidate for work of all kinds, on numbers.
+pub(crate) fn all() -> Vec<Working> {
+    every!(working, u64, u64)
+}
+
+/// Every candidate for reads of these keys and values.
+pub(crate) fn all_reading<K: Key, V: Value>() -> Vec<Reading<K, V>> {
+    every!(reading, K, V)
+}
+
+/// Those that evict, for work of all kinds.
+pub(crate) fn bounded() -> Vec<Working> {
+    let mut entries = all();
+    entries.retain(|it| it.family().is_some_and(Family::is_bounded));
+    entries
 }
 
 /// Those candidates whose defaults differ, as they come: their own hasher, and no TTL unless they always
 /// have one.
-pub(crate) fn by_default<K: Key, V: Value>() -> Vec<Entry<K, V>> {
+pub(crate) fn by_default() -> Vec<Reading<u64, u64>> {
+    type K = u64;
+    type V = u64;
     type S = RandomState;
     vec![
-        entry::<K, V, Lastcache<K, V, S>>("lastcache"),
-        entry::<K, V, moka::Moka<K, V, S, false>>("moka"),
-        entry::<K, V, quick_cache::Quick<K, Bare<V>, ::quick_cache::DefaultHashBuilder>>(
+        reading::<K, V, Lastcache<K, V, S>>("lastcache"),
+        reading::<K, V, moka::Moka<K, V, S, false>>("moka"),
+        reading::<K, V, quick_cache::Quick<K, Bare<V>, ::quick_cache::DefaultHashBuilder>>(
             "quick_cache",
         ),
-        entry::<K, V, foyer::Foyer<K, Bare<V>, foyer::DefaultHasher, false>>("foyer-memory"),
-        entry::<K, V, moka::MiniMoka<K, V, S, false>>("mini-moka"),
-        entry::<K, V, others::Ufo<K, Bare<V>>>("TinyUFO"),
-        entry::<K, V, others::Fibre<K, V, ahash::RandomState, false>>("fibre_cache"),
-        entry::<K, V, others::Cached<K, V, ::cached::DefaultShardHasher>>("cached"),
-        entry::<K, V, maps::Dash<K, Bare<V>, S>>("dashmap"),
-        entry::<K, V, maps::SccMap<K, Bare<V>, S>>("scc HashMap"),
-        entry::<K, V, maps::SccIndex<K, Bare<V>, S>>("scc HashIndex"),
-        entry::<K, V, maps::Papaya<K, Bare<V>, S>>("papaya"),
-        entry::<K, V, locked::MutexMap<K, Bare<V>, S>>("Mutex<HashMap>"),
-        entry::<K, V, locked::RwLockMap<K, Bare<V>, S>>("RwLock<HashMap>"),
+        reading::<K, V, foyer::Foyer<K, Bare<V>, foyer::DefaultHasher, false>>("foyer-memory"),
+        reading::<K, V, moka::MiniMoka<K, V, S, false>>("mini-moka"),
+        reading::<K, V, others::Ufo<K, Bare<V>>>("TinyUFO"),
+        reading::<K, V, others::Fibre<K, V, ahash::RandomState, false>>("fibre_cache"),
+        reading::<K, V, others::Cached<K, V, ::cached::DefaultShardHasher>>("cached"),
+        reading::<K, V, maps::Dash<K, Bare<V>, S>>("dashmap"),
+        reading::<K, V, maps::SccMap<K, Bare<V>, S>>("scc HashMap"),
+        reading::<K, V, maps::SccIndex<K, Bare<V>, S>>("scc HashIndex"),
+        reading::<K, V, maps::Papaya<K, Bare<V>, S>>("papaya"),
+        reading::<K, V, locked::MutexMap<K, Bare<V>, S>>("Mutex<HashMap>"),
+        reading::<K, V, locked::RwLockMap<K, Bare<V>, S>>("RwLock<HashMap>"),
     ]
 }
 
 /// The measuring loop with nothing in it.
-pub(crate) fn nothing<K: Key, V: Value>() -> Entry<K, V> {
-    entry::<K, V, nothing::Nothing>(LOOP)
+pub(crate) fn nothing<K: Key, V: Value>() -> Reading<K, V> {
+    reading::<K, V, nothing::Nothing>(LOOP)
+}
+
+/// The same, for work of all kinds.
+pub(crate) fn no_work() -> Working {
+    working::<u64, u64, nothing::Nothing>(LOOP)
 }
 
 /// Those of [`all`]; the one whose single flight needs a loader is given the stampede's.
-pub(crate) fn for_stampede() -> Vec<Entry<u64, u64>> {
+pub(crate) fn for_stampede() -> Vec<Working> {
     let mut entries = all();
     for it in entries.iter_mut().filter(|it| it.name == "fibre_cache") {
         it.make = |room| Box::new(others::FibreLoading::new(room));
@@ -206,11 +238,10 @@ pub(crate) fn for_stampede() -> Vec<Entry<u64, u64>> {
     entries
 }
 
-/// The bounded ones of [`all`], and the yardstick.
-pub(crate) fn for_traces() -> Vec<Entry<u64, u64>> {
-    let mut entries = all();
-    entries.retain(|it| it.family().is_some_and(Family::is_bounded));
-    entries.push(entry::<_, _, others::Lru>(LRU));
+/// The bounded ones, and the yardstick.
+pub(crate) fn for_traces() -> Vec<Working> {
+    let mut entries = bounded();
+    entries.push(working::<u64, u64, others::Lru>(LRU));
     entries
 }
 
@@ -218,14 +249,23 @@ pub(crate) fn for_traces() -> Vec<Entry<u64, u64>> {
 mod tests {
     use super::*;
 
+    fn keeps_what_it_is_given<S: Subject<u64, u64> + ?Sized>(entry: &Entry<S>) {
+        assert!(entry.family().is_some(), "{}", entry.name);
+        let it = (entry.make)(1_000);
+        it.put(7);
+        it.settle();
+        assert_eq!(it.count_present(10), 1, "{}", entry.name);
+    }
+
     #[test]
     fn every_candidate_is_described_and_keeps_what_it_is_given() {
-        for entry in all::<u64, u64>().into_iter().chain(by_default()) {
-            assert!(family(entry.name).is_some(), "{}", entry.name);
-            let it = (entry.make)(1_000);
-            it.put(7);
-            it.settle();
-            assert_eq!(it.count_present(10), 1, "{}", entry.name);
-        }
+        all().iter().for_each(keeps_what_it_is_given);
+        by_default().iter().for_each(keeps_what_it_is_given);
+    }
+
+    #[test]
+    fn the_candidates_come_in_the_order_of_their_description() {
+        let names: Vec<_> = all().iter().map(|it| it.name).collect();
+        assert_eq!(names, DESCRIBED.map(|it| it.0));
     }
 }
