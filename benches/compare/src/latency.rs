@@ -23,7 +23,7 @@ fn threads() -> usize {
 }
 
 fn effort_of(effort: Effort) -> Effort {
-    Effort { rounds: effort.rounds.div_ceil(4), window: effort.window * 12 }
+    Effort { rounds: effort.rounds.div_ceil(10), window: effort.window * 40 }
 }
 
 pub(crate) fn ticks(effort: Effort) -> u64 {

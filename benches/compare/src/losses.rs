@@ -1,7 +1,7 @@
 //! The rows where a peer is ahead, and why.
 
 use crate::aims::rank;
-use crate::candidates::family;
+use crate::candidates::{family, is_own};
 use crate::figures::{Block, Figures, metric};
 
 /// What the beginnings of workloads have in common, and why a peer can be ahead there. The first that fits
@@ -9,13 +9,15 @@ use crate::figures::{Block, Figures, metric};
 const REASONS: &[(&str, &str)] = &[
     (
         "hit 1k zipf 1KiB",
-        "Read in place, as the maps do: what differs is what a small value costs too, see the hits on 1,000 keys.",
+        "Read in place, as the maps do: what differs is what a small value costs too, see the hits on \
+         1,000 keys.",
     ),
     (
         "hit 1k",
-        "A hit pays arc-swap's two uncontended read-modify-writes and reaches its value through one more pointer. A lock that nobody contends \
-         costs as much, and a map holds the value in place; maps that pin an epoch pay less than two read-modify-writes. What the maps do not do: evict, \
-         serve stale values, combine loads.",
+        "A hit pays arc-swap's two uncontended read-modify-writes and reaches its value through one more \
+         pointer. A lock that nobody contends costs as much, and a map holds the value in place; maps \
+         that pin an epoch pay less than two read-modify-writes. What the maps do not do: evict, serve \
+         stale values, combine loads.",
     ),
     (
         "hit 100k zipf Arc256",
@@ -23,63 +25,72 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "hit 1",
-        "Beyond the processor's caches a hit is its cache misses. lastcache has two that depend on each other, bucket and snapshot, where a map with small values \
-         in place has one.",
+        "Beyond the processor's caches a hit is its cache misses. lastcache has two that depend on each \
+         other, bucket and snapshot, where a map with small values in place has one.",
     ),
     (
         "default hit",
-        "As it comes, lastcache hashes with std's SipHash, so that nobody can choose keys that collide; others come with ahash, foldhash or xxHash.",
+        "As it comes, lastcache hashes with std's SipHash, so that nobody can choose keys that collide; \
+         others come with ahash, foldhash or xxHash.",
     ),
     (
         "one key",
-        "Maps that pin an epoch write nothing that another thread reads, and pay no read-modify-writes for the value.",
+        "Maps that pin an epoch write nothing that another thread reads, and pay no read-modify-writes \
+         for the value.",
     ),
     (
         "95/5",
-        "Reads as above. A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc-swap node. \
-         A map overwrites in place under the lock of a bucket or shard.",
+        "Reads as above. A write publishes a new snapshot: an allocation, and a store that looks at every \
+         thread's arc-swap node. A map overwrites in place under the lock of a bucket or shard.",
     ),
     (
         "50/50",
-        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc-swap node. A map overwrites in place under the lock \
-         of a bucket or shard.",
+        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc- \
+         swap node. A map overwrites in place under the lock of a bucket or shard.",
     ),
     (
         "set",
-        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc-swap node, so it grows with the threads that ever \
-         read at once. Others overwrite in place under a lock. It is paid once per outcome of a load, never on a hit.",
+        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc- \
+         swap node, so it grows with the threads that ever read at once. Others overwrite in place under \
+         a lock. It is paid once per outcome of a load, never on a hit.",
     ),
     (
         "insert at capacity",
-        "Every miss here is a whole flight: a placeholder, a claim that later callers join, a publish, and the end of the flight: three allocations. \
-         Peers without single flight only insert.",
+        "Every miss here is a whole flight: a placeholder, a claim that later callers join, a publish, \
+         and the end of the flight: three allocations. Peers without single flight only insert.",
     ),
     (
         "get_swr",
-        "A stale hit reads the snapshot's word under an epoch pin to see the refresh that is under way. The naive cache holds its mutex anyway.",
+        "A stale hit reads the snapshot's word under an epoch pin to see the refresh that is under way. \
+         The naive cache holds its mutex anyway.",
     ),
     (
         "latency",
-        "A hit that is never blocked still shares its processor with seven other threads: the percentiles of all lock-free candidates are close to those of the \
-         loop alone, and which is ahead at which percentile changes from run to run.",
+        "A hit that is never blocked still shares its processor with seven other threads: the percentiles \
+         of all lock-free candidates are close to those of the loop alone, and which is ahead at which \
+         percentile changes from run to run.",
     ),
     (
         "memory",
-        "A snapshot holds deadlines, home, state word and key beside the value, behind reference counts, and the table is sized for a load that keeps hits short. \
-         The maps hold key, value and deadline, and cannot evict; quick_cache and cached hold no windows and no flights.",
+        "A snapshot holds deadlines, home, state word and key beside the value, behind reference counts, \
+         and the table is sized for a load that keeps hits short. The maps hold key, value and deadline, \
+         and cannot evict; quick_cache and cached hold no windows and no flights.",
     ),
     (
         "allocations",
-        "A snapshot per value is the design: readers keep the old one while the new one is published. Maps and quick_cache store in place.",
+        "A snapshot per value is the design: readers keep the old one while the new one is published. \
+         Maps and quick_cache store in place.",
     ),
     (
         "trace",
-        "Eviction is a clock with two use bits and a ghost array. Loops and scans over more keys than fit are where it loses to policies that refuse newcomers.",
+        "Eviction is a clock with two use bits and a ghost array. Loops and scans over more keys than fit \
+         are where it loses to policies that refuse newcomers.",
     ),
     (
         "stampede",
-        "The time of the last caller is the fetch and then the waking of thousands of threads, one by one; those who fetch for themselves wake by their own timers, \
-         and load the origin thousands of times.",
+        "The time of the last caller is the fetch and then the waking of thousands of threads, one by \
+         one; those who fetch for themselves wake by their own timers, and load the origin thousands of \
+         times.",
     ),
 ];
 
@@ -131,7 +142,7 @@ fn loss(block: &Block) -> Option<Loss> {
         _ if less_is_better => other * MARGIN < own,
         _ => other > own * MARGIN,
     };
-    let peers = block.candidates().filter(|name| family(name).is_some());
+    let peers = block.candidates().filter(|name| family(name).is_some() && !is_own(name));
     let values =
         peers.filter_map(|name| Some((name.to_owned(), block.spread(name, metric)?.median)));
     let mut ahead: Vec<_> = values.filter(|it| is_ahead(it.1)).collect();

@@ -54,8 +54,8 @@ pub(crate) fn load() -> Option<String> {
 
 fn versions() -> String {
     let version = |name: &&str| {
-        let found = LOCKED.iter().filter(|it| it.0 == *name).map(|it| it.1);
-        found.last().map(|version| format!("{name} {version}"))
+        let mut found = LOCKED.iter().filter(|it| it.0 == *name).map(|it| it.1);
+        found.next_back().map(|version| format!("{name} {version}"))
     };
     CRATES.iter().filter_map(version).collect::<Vec<_>>().join(", ")
 }

@@ -61,14 +61,15 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
         run::picked(options)?.iter().for_each(|it| println!("{}", it.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let facts = machine::facts();
+    let (facts, load) = (machine::facts(), machine::load());
     let (mut figures, failed) = match &options.from {
         None => run::all(options)?,
         Some(file) => (read(file)?, Vec::new()),
     };
     losses::put_in_order(&mut figures);
     let aims = aims::judge(&figures)?;
-    let remarks = remarks(options, &figures, &failed);
+    let mut remarks = remarks(options, &figures, &failed);
+    remarks.extend(load.filter(|_| options.from.is_none()).and_then(not_quiet));
     Report::new(&figures, &aims, &facts, &remarks).write(&options.report)?;
     if let Some(file) = &options.json {
         let text = format!("{:#}\n", figures.json());
@@ -94,18 +95,22 @@ fn remarks(options: &Options, figures: &Figures, failed: &[String]) -> Vec<Strin
             "A quick run: few and short rounds, so only large differences mean something.".into(),
         );
     }
-    let load = machine::load().and_then(|load| load.parse::<f64>().ok());
-    let busy = load.filter(|_| options.from.is_none()).filter(|load| *load > 0.5);
-    if let Some(load) = busy {
-        remarks.push(format!(
-            "Not a quiet machine: its load was {load} before the run. Repeat it later."
-        ));
-    }
     if figures.blocks.iter().any(|it| it.workload.starts_with("trace made-up")) {
-        remarks.push("No real access traces were at hand: the hit ratios are of made-up ones. Give a directory with --traces.".into());
+        remarks.push(
+            "No real access traces were at hand: the hit ratios are of made-up ones. \
+             Give a directory with --traces."
+                .into(),
+        );
     }
     remarks.extend(failed.iter().map(|it| format!("A workload failed: {it}.")));
     remarks
+}
+
+/// What to say of a machine that was busy before the run.
+fn not_quiet(load: String) -> Option<String> {
+    let busy = load.parse::<f64>().is_ok_and(|load| load > 0.5);
+    let said = format!("Not a quiet machine: its load was {load} before the run. Repeat it later.");
+    busy.then_some(said)
 }
 
 fn print_aims(aims: &[Judged]) {

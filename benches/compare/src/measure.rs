@@ -20,12 +20,13 @@ pub(crate) struct Effort {
 impl Effort {
     /// More threads than processors take turns: each must get several of them.
     pub(crate) fn on(self, threads: usize) -> Self {
-        let (factor, rounds) = match threads.div_ceil(processors()) {
-            0 | 1 => (1, self.rounds),
-            2..=4 => (2, self.rounds),
-            5..=15 => (3, self.rounds.div_ceil(2)),
-            _ => (5, self.rounds.div_ceil(3)),
+        let (factor, fewer) = match threads.div_ceil(processors()) {
+            0 | 1 => (1, 1),
+            2..=4 => (4, 3),
+            5..=15 => (10, 6),
+            _ => (20, 10),
         };
+        let rounds = self.rounds.div_ceil(fewer);
         Self { rounds, window: self.window * factor }
     }
 }

@@ -78,7 +78,7 @@ fn stampede(subject: &dyn Worker, callers: usize) -> Option<Duration> {
         let mut threads = Vec::with_capacity(callers);
         for _ in 0..callers {
             let builder = thread::Builder::new().stack_size(64 << 10);
-            match builder.spawn_scoped(scope, &call) {
+            match builder.spawn_scoped(scope, call) {
                 Ok(thread) => threads.push(thread),
                 Err(_) => break,
             }

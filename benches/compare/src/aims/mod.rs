@@ -2,13 +2,11 @@
 
 mod parse;
 
-use crate::candidates::{DESCRIBED, Family, family};
+use crate::candidates::{DESCRIBED, Family, family, is_own};
 use crate::figures::{Block, Figures, Spread};
 pub(crate) use parse::{Aim, Bound, Figure, Term, parse};
 
 const AIMS: &str = include_str!("aims.txt");
-/// What begins so is no peer.
-const OWN: &str = "lastcache";
 
 /// How an aim stands.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -89,7 +87,7 @@ fn members<'a>(term: &Term, block: &'a Block) -> Vec<(&'a str, &'a [f64])> {
     let is_member = |name: &str| match term.candidate.strip_prefix('@') {
         None => name == term.candidate,
         Some(group) => {
-            let family = family(name).filter(|_| !name.starts_with(OWN));
+            let family = family(name).filter(|_| !is_own(name));
             family.is_some_and(|family| match group {
                 "peers" => true,
                 "locked" => family.takes_locks(),
@@ -151,7 +149,7 @@ mod tests {
         assert_eq!((it.figure.unwrap().median, it.verdict), (1.5, Verdict::Missed));
         assert_eq!(it.worst, "key, dashmap");
         let it = judge_one("m | mops[key] lastcache / mops[key] @peers | -", &figures);
-        assert_eq!((it.verdict, it.worst.as_str()), (Verdict::Reported, "key, dashmap"));
+        assert_eq!((it.verdict, it.worst.as_str()), (Verdict::Reported, "key, quick_cache"));
     }
 
     #[test]

@@ -109,12 +109,30 @@ impl<S: ?Sized> Entry<S> {
 pub(crate) type Reading<K, V> = Entry<dyn Subject<K, V>>;
 pub(crate) type Working = Entry<dyn Worker>;
 
-fn reading<K: Key, V: Value, C: Candidate<K, V>>(name: &'static str) -> Reading<K, V> {
-    Entry { name, make: |room| Box::new(C::new(room)) }
+/// A candidate that can stand behind the interface `S`.
+trait Behind<S: ?Sized>: Sized {
+    fn boxed(room: usize) -> Box<S>;
 }
 
-fn working<K, V, C: Candidate<u64, u64>>(name: &'static str) -> Working {
-    Entry { name, make: |room| Box::new(C::new(room)) }
+impl<K: Key, V: Value, C: Candidate<K, V>> Behind<dyn Subject<K, V>> for C {
+    fn boxed(room: usize) -> Box<dyn Subject<K, V>> {
+        Box::new(C::new(room))
+    }
+}
+
+impl<C: Candidate<u64, u64>> Behind<dyn Worker> for C {
+    fn boxed(room: usize) -> Box<dyn Worker> {
+        Box::new(C::new(room))
+    }
+}
+
+fn entry<C: Behind<S>, S: ?Sized>(name: &'static str) -> Entry<S> {
+    Entry { name, make: C::boxed }
+}
+
+/// Whether it is the subject, in whichever form: no peer.
+pub(crate) fn is_own(name: &str) -> bool {
+    name.starts_with("lastcache")
 }
 
 /// The measuring loop with nothing in it: a yardstick too.
@@ -129,9 +147,9 @@ pub(crate) fn family(name: &str) -> Option<Family> {
 }
 
 /// The name of each candidate, its family, and what is said of it in the report.
-pub(crate) const DESCRIBED: [(&str, Family, &str); 15] = [
+pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
     ("lastcache", Family::Own, "`get_with`, coarse clock"),
-    // The place of the one that reads through a `Reader`: its `Local` is the handle.
+    // The place of `lastcache Reader`, which reads through its `Local`, a handle per thread.
     ("moka", Family::FreeCache, "sync cache, own TTL, `get`"),
     ("quick_cache", Family::LockedCache, "deadline in the value, `get`"),
     ("foyer-memory", Family::LockedCache, "S3-FIFO, deadline in the value, read through its entry"),
@@ -152,38 +170,38 @@ pub(crate) const DESCRIBED: [(&str, Family, &str); 15] = [
     ("naive SWR", Family::Mutex, "the complete semantics of lastcache behind one mutex"),
 ];
 
-/// Every candidate, each made by `$entry`, for these keys and values.
+/// Every candidate for these keys and values, for what the list is to be used for.
 macro_rules! every {
-    ($entry:ident, $k:ty, $v:ty) => {
+    ($k:ty, $v:ty) => {
         vec![
-            $entry::<$k, $v, Lastcache<$k, $v, FixedState>>("lastcache"),
-            // Here stands the one that reads through a `Reader`.
-            $entry::<$k, $v, moka::Moka<$k, $v, FixedState, true>>("moka"),
-            $entry::<$k, $v, quick_cache::Quick<$k, Dated<$v>, FixedState>>("quick_cache"),
-            $entry::<$k, $v, foyer::Foyer<$k, Dated<$v>, FixedState, true>>("foyer-memory"),
-            $entry::<$k, $v, moka::MiniMoka<$k, $v, FixedState, true>>("mini-moka"),
-            $entry::<$k, $v, others::Ufo<$k, Dated<$v>>>("TinyUFO"),
-            $entry::<$k, $v, others::Fibre<$k, $v, FixedState, true>>("fibre_cache"),
-            $entry::<$k, $v, others::Cached<$k, $v, FixedState>>("cached"),
-            $entry::<$k, $v, maps::Dash<$k, Dated<$v>, FixedState>>("dashmap"),
-            $entry::<$k, $v, maps::SccMap<$k, Dated<$v>, FixedState>>("scc HashMap"),
-            $entry::<$k, $v, maps::SccIndex<$k, Dated<$v>, FixedState>>("scc HashIndex"),
-            $entry::<$k, $v, maps::Papaya<$k, Dated<$v>, FixedState>>("papaya"),
-            $entry::<$k, $v, locked::MutexMap<$k, Dated<$v>, FixedState>>("Mutex<HashMap>"),
-            $entry::<$k, $v, locked::RwLockMap<$k, Dated<$v>, FixedState>>("RwLock<HashMap>"),
-            $entry::<$k, $v, naive::OneMutex<$k, $v, FixedState>>("naive SWR"),
+            entry::<Lastcache<$k, $v, FixedState>, _>("lastcache"),
+            // The place of `lastcache Reader`.
+            entry::<moka::Moka<$k, $v, FixedState, true>, _>("moka"),
+            entry::<quick_cache::Quick<$k, Dated<$v>, FixedState>, _>("quick_cache"),
+            entry::<foyer::Foyer<$k, Dated<$v>, FixedState, true>, _>("foyer-memory"),
+            entry::<moka::MiniMoka<$k, $v, FixedState, true>, _>("mini-moka"),
+            entry::<others::Ufo<$k, Dated<$v>>, _>("TinyUFO"),
+            entry::<others::Fibre<$k, $v, FixedState, true>, _>("fibre_cache"),
+            entry::<others::Cached<$k, $v, FixedState>, _>("cached"),
+            entry::<maps::Dash<$k, Dated<$v>, FixedState>, _>("dashmap"),
+            entry::<maps::SccMap<$k, Dated<$v>, FixedState>, _>("scc HashMap"),
+            entry::<maps::SccIndex<$k, Dated<$v>, FixedState>, _>("scc HashIndex"),
+            entry::<maps::Papaya<$k, Dated<$v>, FixedState>, _>("papaya"),
+            entry::<locked::MutexMap<$k, Dated<$v>, FixedState>, _>("Mutex<HashMap>"),
+            entry::<locked::RwLockMap<$k, Dated<$v>, FixedState>, _>("RwLock<HashMap>"),
+            entry::<naive::OneMutex<$k, $v, FixedState>, _>("naive SWR"),
         ]
     };
 }
 
 /// Every candidate for work of all kinds, on numbers.
 pub(crate) fn all() -> Vec<Working> {
-    every!(working, u64, u64)
+    every!(u64, u64)
 }
 
 /// Every candidate for reads of these keys and values.
 pub(crate) fn all_reading<K: Key, V: Value>() -> Vec<Reading<K, V>> {
-    every!(reading, K, V)
+    every!(K, V)
 }
 
 /// Those that evict, for work of all kinds.
@@ -200,33 +218,33 @@ pub(crate) fn by_default() -> Vec<Reading<u64, u64>> {
     type V = u64;
     type S = RandomState;
     vec![
-        reading::<K, V, Lastcache<K, V, S>>("lastcache"),
-        reading::<K, V, moka::Moka<K, V, S, false>>("moka"),
-        reading::<K, V, quick_cache::Quick<K, Bare<V>, ::quick_cache::DefaultHashBuilder>>(
+        entry::<Lastcache<K, V, S>, _>("lastcache"),
+        entry::<moka::Moka<K, V, S, false>, _>("moka"),
+        entry::<quick_cache::Quick<K, Bare<V>, ::quick_cache::DefaultHashBuilder>, _>(
             "quick_cache",
         ),
-        reading::<K, V, foyer::Foyer<K, Bare<V>, foyer::DefaultHasher, false>>("foyer-memory"),
-        reading::<K, V, moka::MiniMoka<K, V, S, false>>("mini-moka"),
-        reading::<K, V, others::Ufo<K, Bare<V>>>("TinyUFO"),
-        reading::<K, V, others::Fibre<K, V, ahash::RandomState, false>>("fibre_cache"),
-        reading::<K, V, others::Cached<K, V, ::cached::DefaultShardHasher>>("cached"),
-        reading::<K, V, maps::Dash<K, Bare<V>, S>>("dashmap"),
-        reading::<K, V, maps::SccMap<K, Bare<V>, S>>("scc HashMap"),
-        reading::<K, V, maps::SccIndex<K, Bare<V>, S>>("scc HashIndex"),
-        reading::<K, V, maps::Papaya<K, Bare<V>, S>>("papaya"),
-        reading::<K, V, locked::MutexMap<K, Bare<V>, S>>("Mutex<HashMap>"),
-        reading::<K, V, locked::RwLockMap<K, Bare<V>, S>>("RwLock<HashMap>"),
+        entry::<foyer::Foyer<K, Bare<V>, foyer::DefaultHasher, false>, _>("foyer-memory"),
+        entry::<moka::MiniMoka<K, V, S, false>, _>("mini-moka"),
+        entry::<others::Ufo<K, Bare<V>>, _>("TinyUFO"),
+        entry::<others::Fibre<K, V, ahash::RandomState, false>, _>("fibre_cache"),
+        entry::<others::Cached<K, V, ::cached::DefaultShardHasher>, _>("cached"),
+        entry::<maps::Dash<K, Bare<V>, S>, _>("dashmap"),
+        entry::<maps::SccMap<K, Bare<V>, S>, _>("scc HashMap"),
+        entry::<maps::SccIndex<K, Bare<V>, S>, _>("scc HashIndex"),
+        entry::<maps::Papaya<K, Bare<V>, S>, _>("papaya"),
+        entry::<locked::MutexMap<K, Bare<V>, S>, _>("Mutex<HashMap>"),
+        entry::<locked::RwLockMap<K, Bare<V>, S>, _>("RwLock<HashMap>"),
     ]
 }
 
 /// The measuring loop with nothing in it.
 pub(crate) fn nothing<K: Key, V: Value>() -> Reading<K, V> {
-    reading::<K, V, nothing::Nothing>(LOOP)
+    entry::<nothing::Nothing, _>(LOOP)
 }
 
 /// The same, for work of all kinds.
 pub(crate) fn no_work() -> Working {
-    working::<u64, u64, nothing::Nothing>(LOOP)
+    entry::<nothing::Nothing, _>(LOOP)
 }
 
 /// Those of [`all`]; the one whose single flight needs a loader is given the stampede's.
@@ -241,7 +259,7 @@ pub(crate) fn for_stampede() -> Vec<Working> {
 /// The bounded ones, and the yardstick.
 pub(crate) fn for_traces() -> Vec<Working> {
     let mut entries = bounded();
-    entries.push(working::<u64, u64, others::Lru>(LRU));
+    entries.push(entry::<others::Lru, _>(LRU));
     entries
 }
 
@@ -266,6 +284,6 @@ mod tests {
     #[test]
     fn the_candidates_come_in_the_order_of_their_description() {
         let names: Vec<_> = all().iter().map(|it| it.name).collect();
-        assert_eq!(names, DESCRIBED.map(|it| it.0));
+        assert_eq!(names, DESCRIBED.iter().map(|it| it.0).collect::<Vec<_>>());
     }
 }

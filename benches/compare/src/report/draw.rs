@@ -7,6 +7,7 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use crate::aims::rank;
+use crate::candidates::is_own;
 
 pub(crate) type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 pub(crate) type Drawn<T = ()> = Result<T, DrawingAreaErrorKind<std::io::Error>>;
@@ -17,6 +18,7 @@ const GRID: RGBColor = RGBColor(222, 226, 232);
 
 /// The subject stands out; the others differ from their neighbours in the list.
 const OWN: RGBColor = RGBColor(200, 16, 46);
+const OWN_TOO: RGBColor = RGBColor(240, 100, 60);
 const OTHERS: [RGBColor; 14] = [
     RGBColor(31, 119, 180),
     RGBColor(217, 119, 6),
@@ -37,13 +39,10 @@ const OTHERS: [RGBColor; 14] = [
 pub(crate) fn colour(candidate: &str) -> RGBColor {
     match rank(candidate) {
         0 => OWN,
+        _ if is_own(candidate) => OWN_TOO,
         usize::MAX => RGBColor(170, 170, 170),
         rank => OTHERS[(rank - 1) % OTHERS.len()],
     }
-}
-
-pub(crate) fn is_own(candidate: &str) -> bool {
-    candidate.starts_with("lastcache")
 }
 
 pub(crate) fn text(size: u32, colour: RGBColor) -> TextStyle<'static> {
@@ -56,7 +55,7 @@ pub(crate) fn bold(size: u32, colour: RGBColor) -> TextStyle<'static> {
 
 /// A text for a candidate: bold for the subject.
 pub(crate) fn label(candidate: &str, size: u32) -> TextStyle<'static> {
-    if is_own(candidate) { bold(size, OWN) } else { text(size, colour(candidate)) }
+    if is_own(candidate) { bold(size, colour(candidate)) } else { text(size, colour(candidate)) }
 }
 
 pub(crate) fn right_centre() -> Pos {

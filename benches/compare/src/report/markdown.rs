@@ -6,7 +6,7 @@ use super::draw::short;
 use super::method::{LIMITS, METHOD};
 use super::{Report, by_reason, unit, with_spread};
 use crate::aims::Judged;
-use crate::candidates::{DESCRIBED, family};
+use crate::candidates::{DESCRIBED, family, is_own};
 use crate::figures::{Block, metric};
 use crate::losses::decisive;
 
@@ -73,7 +73,7 @@ fn row(block: &Block) -> Option<String> {
     let (decisive, less_is_better) = decisive(block)?;
     let shown = if decisive == metric::MOPS { metric::NS } else { decisive };
     let own = block.spread("lastcache", decisive)?.median;
-    let peers = block.candidates().filter(|it| family(it).is_some() && *it != "lastcache");
+    let peers = block.candidates().filter(|it| family(it).is_some() && !is_own(it));
     let mut peers: Vec<_> =
         peers.filter_map(|it| Some((it, block.spread(it, decisive)?.median))).collect();
     peers.sort_by(|a, b| if less_is_better { a.1.total_cmp(&b.1) } else { b.1.total_cmp(&a.1) });

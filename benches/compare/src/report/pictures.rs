@@ -3,10 +3,10 @@
 use plotters::prelude::*;
 
 use super::draw::{
-    Area, Drawn, FAINT, INK, Panel, Scale, colour, is_own, label, left_centre, right_centre, short,
-    spread, svg, text, time,
+    Area, Drawn, FAINT, INK, Panel, Scale, colour, label, left_centre, right_centre, short, spread,
+    svg, text, time,
 };
-use crate::candidates::{LRU, family};
+use crate::candidates::{LRU, family, is_own};
 use crate::figures::{Block, Figures, metric};
 use crate::hit_ratio::SIZES;
 use crate::workloads::{TABLE, What, block_name};
@@ -24,35 +24,39 @@ pub(crate) fn all(figures: &Figures) -> Vec<Picture> {
         (
             "hits",
             "What a hit costs",
-            "Nanoseconds that a thread sees per hit on 1,000 u64 keys, Zipf 0.99: full bar one thread, pale bar two threads at once. Shorter is better; \
-             the thin line spans the quartiles of the rounds.",
+            "Nanoseconds that a thread sees per hit on 1,000 u64 keys, Zipf 0.99: full bar one thread, \
+             pale bar two threads at once. Shorter is better; the thin line spans the quartiles of the \
+             rounds.",
             hits(figures),
         ),
         (
             "threads",
             "Throughput by threads",
-            "Millions of operations per second of all threads together. Higher is better; both scales are logarithmic. A line that \
-             rises until the processors are used up and then stays has no contention.",
+            "Millions of operations per second of all threads together. Higher is better; both scales are \
+             logarithmic. A line that rises until the processors are used up and then stays has no \
+             contention.",
             threads(figures),
         ),
         (
             "latency",
             "How long a hit takes at worst",
-            "Percentiles of the time of a hit beside a thread that only writes, eight threads per processor. Lower is better. Each reading of the clock \
-             is part of the time: the grey line is the loop with no cache in it.",
+            "Percentiles of the time of a hit beside a thread that only writes, eight threads per \
+             processor. Lower is better. Each reading of the clock is part of the time: the grey line is \
+             the loop with no cache in it.",
             latency(figures),
         ),
         (
             "memory",
             "Memory",
-            "Heap bytes per u64 to u64 entry in a full cache, as asked of the allocator; the dark part is there before the first entry.",
+            "Heap bytes per u64 to u64 entry in a full cache, as asked of the allocator; the dark part is \
+             there before the first entry.",
             memory(figures),
         ),
         (
             "traces",
             "Hit ratio by trace",
-            "Points of hit ratio above exact LRU, with room for 1, 5 and 20 % of the trace's distinct keys. Higher is better; \
-             the grey line is LRU itself, so below it a simpler cache finds more.",
+            "Points of hit ratio above exact LRU, with room for 1, 5 and 20 % of the trace's distinct \
+             keys. Higher is better; the grey line is LRU itself, so below it a simpler cache finds more.",
             traces(figures),
         ),
     ];
