@@ -61,8 +61,8 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "get_swr",
-        "A stale hit reads the snapshot's word under an epoch pin to see the refresh that is under way. \
-         The naive cache holds its mutex anyway.",
+        "A stale hit leaves the short path of a fresh one: it looks the key up again, reads the state word to see \
+         the refresh that is under way, and counts itself.",
     ),
     (
         "latency",

@@ -27,27 +27,31 @@ const CRATES: &[&str] = &[
 ];
 
 /// Facts, each with its name.
-pub(crate) fn facts() -> Vec<(&'static str, String)> {
+pub(crate) fn facts() -> Vec<(String, String)> {
     let unknown = || "unknown".to_owned();
     let model = from_file("/proc/cpuinfo", "model name").unwrap_or_else(unknown);
     let memory = from_file("/proc/meminfo", "MemTotal").unwrap_or_else(unknown);
     let system = said("uname", &["-sr"]).unwrap_or_else(|| std::env::consts::OS.to_owned());
     let commit =
         said("git", &["-C", env!("CARGO_MANIFEST_DIR"), "describe", "--always", "--dirty"]);
-    vec![
+    let facts = [
         ("date", said("date", &["-u", "+%Y-%m-%d %H:%M UTC"]).unwrap_or_else(unknown)),
         ("processors", format!("{} × {model}", processors())),
         ("memory", memory),
         ("system", format!("{system}, {}", std::env::consts::ARCH)),
-        ("load before the run", load().unwrap_or_else(unknown)),
+        (LOAD, load().unwrap_or_else(unknown)),
         ("compiler", env!("COMPILER").to_owned()),
         ("commit", commit.unwrap_or_else(unknown)),
         ("versions", versions()),
-    ]
+    ];
+    facts.into_iter().map(|(name, fact)| (name.to_owned(), fact)).collect()
 }
 
+/// The fact that tells a quiet machine.
+pub(crate) const LOAD: &str = "load before the run";
+
 /// How many threads wanted to run in the last minute.
-pub(crate) fn load() -> Option<String> {
+fn load() -> Option<String> {
     let text = fs::read_to_string("/proc/loadavg").ok()?;
     text.split_whitespace().next().map(str::to_owned)
 }

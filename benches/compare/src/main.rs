@@ -18,6 +18,7 @@ mod machine;
 mod measure;
 mod memory;
 mod options;
+mod record;
 mod report;
 mod run;
 mod stage;
@@ -28,13 +29,11 @@ mod subject;
 mod traces;
 mod workloads;
 
-use std::fs;
-use std::path::Path;
 use std::process::ExitCode;
 
 use aims::Judged;
-use figures::Figures;
 use options::{Options, Stop};
+use record::Run;
 use report::Report;
 
 fn main() -> ExitCode {
@@ -61,56 +60,26 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
         run::picked(options)?.iter().for_each(|it| println!("{}", it.name));
         return Ok(ExitCode::SUCCESS);
     }
-    let (facts, load) = (machine::facts(), machine::load());
-    let (mut figures, failed) = match &options.from {
-        None => run::all(options)?,
-        Some(file) => (read(file)?, Vec::new()),
+    let mut run = match &options.from {
+        None => measured(options)?,
+        Some(file) => Run::read(file)?,
     };
-    losses::put_in_order(&mut figures);
-    let aims = aims::judge(&figures)?;
-    let mut remarks = remarks(options, &figures, &failed);
-    remarks.extend(load.filter(|_| options.from.is_none()).and_then(not_quiet));
-    Report::new(&figures, &aims, &facts, &remarks).write(&options.report)?;
+    losses::put_in_order(&mut run.figures);
+    let aims = aims::judge(&run.figures)?;
+    Report::new(&run, &aims).write(&options.report)?;
     if let Some(file) = &options.json {
-        let text = format!("{:#}\n", figures.json());
-        fs::write(file, text).map_err(|error| format!("{}: {error}", file.display()))?;
+        run.write(file)?;
     }
     print_aims(&aims);
     println!("\n{}", options.report.join("index.html").display());
-    failed.iter().for_each(|it| eprintln!("lastcache-compare: {it}"));
-    Ok(if failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    run.failed.iter().for_each(|it| eprintln!("lastcache-compare: {it}"));
+    Ok(if run.failed.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn read(file: &Path) -> Result<Figures, String> {
-    let said = |error: String| format!("{}: {error}", file.display());
-    let text = fs::read_to_string(file).map_err(|error| said(error.to_string()))?;
-    Figures::from_json(&text).map_err(said)
-}
-
-/// What a reader must know of this run before he believes it.
-fn remarks(options: &Options, figures: &Figures, failed: &[String]) -> Vec<String> {
-    let mut remarks = Vec::new();
-    if options.quick {
-        remarks.push(
-            "A quick run: few and short rounds, so only large differences mean something.".into(),
-        );
-    }
-    if figures.blocks.iter().any(|it| it.workload.starts_with("trace made-up")) {
-        remarks.push(
-            "No real access traces were at hand: the hit ratios are of made-up ones. \
-             Give a directory with --traces."
-                .into(),
-        );
-    }
-    remarks.extend(failed.iter().map(|it| format!("A workload failed: {it}.")));
-    remarks
-}
-
-/// What to say of a machine that was busy before the run.
-fn not_quiet(load: String) -> Option<String> {
-    let busy = load.parse::<f64>().is_ok_and(|load| load > 0.5);
-    let said = format!("Not a quiet machine: its load was {load} before the run. Repeat it later.");
-    busy.then_some(said)
+fn measured(options: &Options) -> Result<Run, String> {
+    let facts = machine::facts();
+    let (figures, failed) = run::all(options)?;
+    Ok(Run { quick: options.quick, facts, figures, failed })
 }
 
 fn print_aims(aims: &[Judged]) {

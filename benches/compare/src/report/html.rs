@@ -5,7 +5,7 @@ use std::fmt::Write;
 use super::draw::short;
 use super::method::{LIMITS, METHOD};
 use super::pictures::Picture;
-use super::{Report, by_reason, unit, with_spread};
+use super::{Report, by_reason, to_judge, unit, with_spread};
 use crate::aims::{Judged, Verdict};
 use crate::candidates::DESCRIBED;
 use crate::figures::{Block, metric};
@@ -21,9 +21,9 @@ pub(crate) fn page(report: &Report<'_>, pictures: &[Picture]) -> String {
         &format!("<title>lastcache beside its peers</title><style>{STYLE}</style></head>"),
     );
     add(&mut page, "<body><h1>lastcache beside its peers</h1>");
-    let where_and_when: Vec<_> = report.facts.iter().take(2).map(|it| escaped(&it.1)).collect();
+    let where_and_when: Vec<_> = report.run.facts.iter().take(2).map(|it| escaped(&it.1)).collect();
     add(&mut page, &format!("<p class=\"faint\">{}</p>", where_and_when.join(" · ")));
-    for remark in report.remarks {
+    for remark in &report.remarks {
         add(&mut page, &format!("<p class=\"remark\">{}</p>", escaped(remark)));
     }
     add(&mut page, "<h2>What is aimed at</h2>");
@@ -45,11 +45,11 @@ pub(crate) fn page(report: &Report<'_>, pictures: &[Picture]) -> String {
         add(&mut page, &format!("<tr><th>{}</th><td>{}</td></tr>", escaped(name), marked(said)));
     }
     add(&mut page, "</table><h3>Where and with what</h3><table>");
-    for (name, said) in report.facts {
+    for (name, said) in &report.run.facts {
         add(&mut page, &format!("<tr><th>{name}</th><td>{}</td></tr>", escaped(said)));
     }
     add(&mut page, "</table><h2>All figures</h2>");
-    report.figures.blocks.iter().for_each(|it| add(&mut page, &block(it)));
+    report.run.figures.blocks.iter().for_each(|it| add(&mut page, &block(it)));
     add(&mut page, "</body></html>");
     page
 }
@@ -89,7 +89,7 @@ fn aims(aims: &[Judged]) -> String {
             Verdict::Missed => "missed",
             Verdict::Reported | Verdict::NotMeasured => "faint",
         };
-        let figure = it.figure.map_or_else(|| "–".into(), with_spread);
+        let figure = it.figure.map_or_else(|| "–".into(), to_judge);
         let worst = match it.worst.as_str() {
             "" => String::new(),
             worst => format!("<br><span class=\"faint\">{}</span>", escaped(worst)),
@@ -116,7 +116,9 @@ fn losses(report: &Report<'_>) -> String {
                 loss.ahead.iter().map(|it| format!("{} {}", escaped(&it.0), short(it.1))).collect();
             let (own, unit) = (short(loss.own), unit(loss.metric));
             let (workload, ahead) = (escaped(&loss.workload), ahead.join(", "));
-            let row = format!("<tr><td>{workload}</td><td>{own} {unit}</td><td>{ahead}</td></tr>");
+            let row = format!(
+                "<tr><td class=\"name\">{workload}</td><td>{own} {unit}</td><td>{ahead}</td></tr>"
+            );
             add(&mut text, &row);
         }
         add(&mut text, "</table>");

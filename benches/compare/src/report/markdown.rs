@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use super::draw::short;
 use super::method::{LIMITS, METHOD};
-use super::{Report, by_reason, unit, with_spread};
+use super::{Report, by_reason, to_judge, unit, with_spread};
 use crate::aims::Judged;
 use crate::candidates::{DESCRIBED, family, is_own};
 use crate::figures::{Block, metric};
@@ -12,7 +12,7 @@ use crate::losses::decisive;
 
 pub(crate) fn summary(report: &Report<'_>) -> String {
     let mut text = String::from("# lastcache beside its peers\n\n");
-    for remark in report.remarks {
+    for remark in &report.remarks {
         line(&mut text, &format!("**{remark}**\n"));
     }
     line(&mut text, "## What is aimed at\n");
@@ -39,13 +39,13 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
         &mut text,
         "| workload | lastcache | best of the peers | place of lastcache |\n|---|---|---|---|",
     );
-    report.figures.blocks.iter().filter_map(row).for_each(|row| line(&mut text, &row));
+    report.run.figures.blocks.iter().filter_map(row).for_each(|row| line(&mut text, &row));
     line(&mut text, "\n## How it was measured\n");
     METHOD.iter().chain([&LIMITS]).for_each(|it| line(&mut text, &format!("* {it}")));
     line(&mut text, "\n| candidate | as measured |\n|---|---|");
     DESCRIBED.iter().for_each(|it| line(&mut text, &format!("| {} | {} |", it.0, it.2)));
     line(&mut text, "\n## Where and with what\n\n| | |\n|---|---|");
-    report.facts.iter().for_each(|it| line(&mut text, &format!("| {} | {} |", it.0, it.1)));
+    report.run.facts.iter().for_each(|it| line(&mut text, &format!("| {} | {} |", it.0, it.1)));
     text
 }
 
@@ -59,7 +59,7 @@ pub(crate) fn aims(aims: &[Judged]) -> String {
     let mut text =
         String::from("| measure | aim | figure (quartiles) | verdict |\n|---|---|---|---|\n");
     for it in aims {
-        let figure = it.figure.map_or_else(|| "–".into(), with_spread);
+        let figure = it.figure.map_or_else(|| "–".into(), to_judge);
         let worst = if it.worst.is_empty() { String::new() } else { format!(": {}", it.worst) };
         let verdict = it.verdict.name();
         let Judged { measure, bound, .. } = it;

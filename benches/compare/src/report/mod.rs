@@ -10,27 +10,21 @@ use std::fs;
 use std::path::Path;
 
 use crate::aims::Judged;
-use crate::figures::{Figures, Spread};
+use crate::figures::Spread;
 use crate::losses::{Loss, losses};
+use crate::record::Run;
 
 /// All that the report is made of.
 pub(crate) struct Report<'a> {
-    pub(crate) figures: &'a Figures,
-    pub(crate) aims: &'a [Judged],
-    pub(crate) losses: Vec<Loss>,
-    pub(crate) facts: &'a [(&'static str, String)],
-    /// What a reader must know of this run before he believes it.
-    pub(crate) remarks: &'a [String],
+    run: &'a Run,
+    aims: &'a [Judged],
+    losses: Vec<Loss>,
+    remarks: Vec<String>,
 }
 
 impl<'a> Report<'a> {
-    pub(crate) fn new(
-        figures: &'a Figures,
-        aims: &'a [Judged],
-        facts: &'a [(&'static str, String)],
-        remarks: &'a [String],
-    ) -> Self {
-        Self { figures, aims, losses: losses(figures), facts, remarks }
+    pub(crate) fn new(run: &'a Run, aims: &'a [Judged]) -> Self {
+        Self { run, aims, losses: losses(&run.figures), remarks: run.remarks() }
     }
 
     /// Writes it; an error is one line.
@@ -41,7 +35,7 @@ impl<'a> Report<'a> {
         };
         fs::create_dir_all(directory)
             .map_err(|error| format!("{}: {error}", directory.display()))?;
-        let pictures = pictures::all(self.figures);
+        let pictures = pictures::all(&self.run.figures);
         for picture in &pictures {
             write(&format!("{}.svg", picture.file), &picture.svg)?;
         }
@@ -55,6 +49,15 @@ fn with_spread(spread: Spread) -> String {
     let Spread { low, median, high } = spread;
     let [low_text, median_text, high_text] = [low, median, high].map(draw::short);
     if low == high { median_text } else { format!("{median_text} ({low_text} to {high_text})") }
+}
+
+/// The same for an aim: two digits behind the point, since the aims have them.
+fn to_judge(spread: Spread) -> String {
+    let Spread { low, median, high } = spread;
+    if low == high {
+        return format!("{median:.2}");
+    }
+    format!("{median:.2} ({low:.2} to {high:.2})")
 }
 
 /// Losses that have their reason in common, in the order of their first.
