@@ -45,13 +45,13 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "50/50",
-        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc- \
-         swap node. A map overwrites in place under the lock of a bucket or shard.",
+        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's \
+         arc-swap node. A map overwrites in place under the lock of a bucket or shard.",
     ),
     (
         "set",
-        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's arc- \
-         swap node, so it grows with the threads that ever read at once. Others overwrite in place under \
+        "A write publishes a new snapshot: an allocation, and a store that looks at every thread's \
+         arc-swap node, so it grows with the threads that ever read at once. Others overwrite in place under \
          a lock. It is paid once per outcome of a load, never on a hit.",
     ),
     (

@@ -77,6 +77,8 @@ fn compare(options: &Options) -> Result<ExitCode, String> {
 }
 
 fn measured(options: &Options) -> Result<Run, String> {
+    run::picked(options)?;
+    options.check()?;
     let facts = machine::facts();
     let (figures, failed) = run::all(options)?;
     Ok(Run { quick: options.quick, facts, figures, failed })

@@ -1,5 +1,6 @@
 //! The command line: what may be asked for, and every refusal as one line.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -61,6 +62,19 @@ impl Options {
                 _ => Stop::Refused(first_paragraph(&text)),
             }
         })
+    }
+
+    /// Refuses what could not be read or written, before anything is measured.
+    pub(crate) fn check(&self) -> Result<(), String> {
+        if let Some(directory) = self.traces.as_deref().filter(|it| !it.is_dir()) {
+            return Err(format!("{}: no directory", directory.display()));
+        }
+        let said = |path: &Path, error: std::io::Error| format!("{}: {error}", path.display());
+        fs::create_dir_all(&self.report).map_err(|error| said(&self.report, error))?;
+        if let Some(file) = &self.json {
+            fs::write(file, "").map_err(|error| said(file, error))?;
+        }
+        Ok(())
     }
 
     /// The directory of the traces, if there are any.
