@@ -23,7 +23,7 @@ pub(crate) struct Filled<S: ?Sized> {
 pub(crate) fn put_all<K, V, S: Subject<K, V> + ?Sized>(subject: &S, keys: u64) {
     for n in 0..keys {
         subject.put(n);
-        if n % 64 == 0 {
+        if n % 512 == 0 {
             subject.settle();
         }
     }

@@ -36,7 +36,7 @@ fn size(plan: Plan) -> Size {
     if plan.quick {
         Size { callers: 1_000, rounds: 1, takes: 100 }
     } else {
-        Size { callers: 10_000, rounds: 3, takes: 1_000 }
+        Size { callers: 10_000, rounds: 1, takes: 1_000 }
     }
 }
 
