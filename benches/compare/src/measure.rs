@@ -110,10 +110,12 @@ fn note(block: &mut Block, name: &'static str, laps: &[Lap], window: Duration) {
     if laps.is_empty() {
         return;
     }
-    let nanos = |lap: &&Lap| lap.nanos as f64 / lap.calls as f64;
-    block.push(name, metric::NS, laps.iter().map(nanos).sum::<f64>() / laps.len() as f64);
+    // All time by all calls: the mean of the threads' own means would be that of the one that starved.
+    let nanos: u64 = laps.iter().map(|lap| lap.nanos).sum();
+    let each = nanos as f64 / calls as f64;
+    block.push(name, metric::NS, each);
     let mops = if threads <= processors() {
-        laps.iter().map(|lap| 1e3 / nanos(lap)).sum()
+        laps.len() as f64 * 1e3 / each
     } else {
         calls as f64 / window.as_secs_f64() / 1e6
     };
@@ -127,6 +129,16 @@ mod tests {
     use crate::candidates::all;
     use crate::keys::Skew;
     use crate::subject::{Op, Worker};
+
+    #[test]
+    fn a_thread_that_starved_does_not_stand_for_the_others() {
+        let mut block = Block::new("hit");
+        let lap = |calls| Lap { calls, nanos: 1_000_000, missed: 0 };
+        note(&mut block, "moka", &[lap(99_000), lap(1_000)], Duration::from_millis(1));
+        assert_eq!(block.rounds("moka", metric::NS).unwrap(), [20.0]);
+        note(&mut block, "papaya", &[Lap::default()], Duration::from_millis(1));
+        assert!(block.rounds("papaya", metric::NS).is_none());
+    }
 
     #[test]
     fn an_insertion_never_meets_a_key_twice_whatever_the_thread() {

@@ -11,7 +11,7 @@ pub(crate) const METHOD: &[&str] = &[
      each for its own hasher and no TTL.",
     "Every candidate is built for exactly the keys of the workload, or for the least more (2 % to 8 \
      times) with which it keeps them all: sharded caches evict before they are full. Time per operation \
-     is what each thread sees: the mean over threads of own time by own calls. It contains the measuring \
+     is what each thread sees: the time of all threads by all their calls. It contains the measuring \
      loop, which is a row of its own.",
     "Memory and allocations are counted by a global allocator that passes everything on to the system's; \
      it counts in every workload, for all candidates alike. Bytes are those asked for.",
