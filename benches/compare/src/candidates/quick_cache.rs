@@ -1,0 +1,36 @@
+//! quick_cache: sharded, a deadline in the value, values cloned out.
+
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
+
+use super::{Candidate, Hasher};
+use crate::keys::{Key, Value};
+use crate::stamp::Stamp;
+
+pub(crate) struct Quick<K, D, S>(Cache<K, D, UnitWeighter, S>);
+
+impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Quick<K, D, S> {
+    type Local = ();
+
+    fn new(room: usize) -> Self {
+        let life = DefaultLifecycle::default();
+        Self(Cache::with(room, room as u64, UnitWeighter, S::default(), life))
+    }
+
+    fn local(&self) {}
+
+    #[inline]
+    fn get(&self, _: &mut (), key: &K) -> Option<u64> {
+        let now = D::now();
+        self.0.get(key).and_then(|held| held.fresh(now).map(V::look))
+    }
+
+    fn set(&self, key: &K, value: V) {
+        self.0.insert(key.clone(), D::put(value));
+    }
+
+    fn load(&self, key: &K, make: impl FnOnce() -> V) -> u64 {
+        let held = self.0.get_or_insert_with(key, || Ok::<_, ()>(D::put(make())));
+        held.ok().and_then(|held| held.fresh(D::now()).map(V::look)).unwrap_or_default()
+    }
+}

@@ -1,0 +1,117 @@
+//! Runs a line of the table that does one operation over and over: fills every candidate, then measures.
+
+use crate::candidates::{Entry, all, all_reading, bounded, by_default, no_work, nothing};
+use crate::figures::{Block, metric};
+use crate::keys::{Key, Kilobyte, Shared, Value, Walk};
+use crate::measure::{Effort, Work, rounds};
+use crate::subject::{Op, Subject, Worker};
+use crate::workloads::{Data, Plan, What, Who, block_name};
+
+/// How much more room than keys a candidate is given until it keeps them all: one whose shards are not
+/// filled evenly evicts before it is full.
+const ROOMS: [f64; 7] = [1.0, 1.02, 1.1, 1.25, 1.5, 2.0, 4.0];
+const MOST_ROOM: f64 = 8.0;
+
+/// A candidate that was filled, and what room it took.
+pub(crate) struct Filled<S: ?Sized> {
+    pub(crate) name: &'static str,
+    pub(crate) subject: Box<S>,
+    pub(crate) room: f64,
+}
+
+/// Sets all keys below this one.
+pub(crate) fn put_all<K, V, S: Subject<K, V> + ?Sized>(subject: &S, keys: u64) {
+    for n in 0..keys {
+        subject.put(n);
+        if n % 512 == 0 {
+            subject.settle();
+        }
+    }
+    subject.settle();
+}
+
+fn filled<K, V, S: Subject<K, V> + ?Sized>(entry: &Entry<S>, keys: u64, room: f64) -> Filled<S> {
+    let subject = (entry.make)((keys as f64 * room).ceil() as usize);
+    put_all(&*subject, keys);
+    Filled { name: entry.name, subject, room }
+}
+
+/// All keys below this one present, if the candidate can.
+pub(crate) fn fill<K, V, S: Subject<K, V> + ?Sized>(entry: &Entry<S>, keys: u64) -> Filled<S> {
+    let full = |room| filled(entry, keys, room);
+    let keeps_all = |it: &Filled<S>| it.subject.count_present(keys) == keys;
+    ROOMS.into_iter().map(full).find(keeps_all).unwrap_or_else(|| full(MOST_ROOM))
+}
+
+/// A line to be measured.
+pub(crate) struct Line<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) what: What,
+    pub(crate) plan: Plan,
+    pub(crate) effort: Effort,
+}
+
+/// Measures a line; `tick` is called after each measurement.
+pub(crate) fn run(line: &Line<'_>, tick: &mut dyn FnMut()) -> Vec<Block> {
+    let What::Calls { op, data, keys, who, .. } = line.what else { return Vec::new() };
+    match (data, who) {
+        (Data::Strings, _) => read::<String, u64>(line, all_reading(), tick),
+        (Data::Shared, _) => read::<u64, Shared>(line, all_reading(), tick),
+        (Data::Kilobytes, _) => read::<u64, Kilobyte>(line, all_reading(), tick),
+        (Data::Numbers, Who::ByDefault) => read(line, by_default(), tick),
+        (Data::Numbers, _) => {
+            let entries = if who == Who::Bounded { bounded() } else { all() };
+            let filled = entries.into_iter().chain([no_work()]).map(|entry| match op {
+                // At capacity from the first call on.
+                Op::Insert => filled(&entry, keys, 1.0),
+                _ => fill(&entry, keys),
+            });
+            let work: Work<'_, dyn Worker, u64> =
+                &|it, walk, from, ready| it.work_on(op, walk, from, ready);
+            measured(line, filled.collect(), work, tick)
+        }
+    }
+}
+
+fn read<K: Key, V: Value>(
+    line: &Line<'_>,
+    entries: Vec<Entry<dyn Subject<K, V>>>,
+    tick: &mut dyn FnMut(),
+) -> Vec<Block> {
+    let What::Calls { keys, .. } = line.what else { return Vec::new() };
+    let filled = entries.into_iter().chain([nothing()]).map(|entry| fill(&entry, keys));
+    let work: Work<'_, dyn Subject<K, V>, K> =
+        &|it, walk, from, ready| it.read_on(walk, from, ready);
+    measured(line, filled.collect(), work, tick)
+}
+
+/// How many measurements a line takes, for the progress bar.
+pub(crate) fn ticks(what: What, plan: Plan, effort: Effort) -> u64 {
+    let What::Calls { threads, who, .. } = what else { return 0 };
+    let candidates = match who {
+        Who::All => all().len(),
+        Who::Bounded => bounded().len(),
+        Who::ByDefault => by_default().len(),
+    };
+    let rounds: usize = plan.threads(threads).iter().map(|n| effort.on(*n).rounds + 1).sum();
+    ((candidates + 1) * rounds) as u64
+}
+
+fn measured<K: Key, S: ?Sized + Sync>(
+    line: &Line<'_>,
+    filled: Vec<Filled<S>>,
+    work: Work<'_, S, K>,
+    tick: &mut dyn FnMut(),
+) -> Vec<Block> {
+    let What::Calls { keys, skew, threads, .. } = line.what else { return Vec::new() };
+    let rooms: Vec<_> = filled.iter().map(|it| (it.name, it.room)).collect();
+    let subjects: Vec<_> = filled.into_iter().map(|it| (it.name, it.subject)).collect();
+    let walk = Walk::new(keys, skew);
+    let blocks = line.plan.threads(threads).into_iter().map(|threads| {
+        let mut block = Block::new(block_name(line.name, threads));
+        rooms.iter().for_each(|(name, room)| block.push(name, metric::ROOM, *room));
+        rounds(&subjects, work, &walk, threads, line.effort, &mut block, &mut *tick);
+        block
+    });
+    blocks.collect()
+}
