@@ -60,6 +60,10 @@ fn m11_a_claim_against_a_set_leads_in_vain_or_not_at_all() {
 /// Between the set's exchange of the cell and its close, a claim of the old snapshot goes through. What
 /// was there before the claim was made must not be loaded again. (loom finds that schedule from the
 /// order in which the setter comes first.)
+///
+/// Not told apart: the same look *before* the claim. It misses a set that comes between the two, which ends
+/// like one that comes right after the claim; that the value was there first is known to nobody but one
+/// who reads both the cell and the word by a read-modify-write in between.
 #[test]
 fn m11_no_load_starts_for_a_value_that_is_there() {
     model(2, || {
