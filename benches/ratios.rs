@@ -9,11 +9,13 @@
 //! one each time, and gives one value of every ratio. A row shows the median of the rounds and,
 //! as its spread, the first and third quartile. Absolute times move between machines; ratios
 //! of one run hold, provided that nothing else uses the processors: threads that take turns
-//! on one processor do not contend. Takes a quarter of a minute.
+//! on one processor do not contend. Takes a minute.
 
 mod support;
 
 use std::fmt;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use support::{
     Candidate, Lastcache, MutexMap, OneMutex, RwLockMap, Walk, read, time, time_own, with_hot_sets,
@@ -46,6 +48,55 @@ fn reads<'a>(cache: &'a Lastcache, walk: &'a Walk, threads: usize) -> Configurat
     };
     let name = format!("lastcache hit through a Reader, ns, threads: {threads}");
     Configuration { name, measure: Box::new(measure), rounds: Vec::new() }
+}
+
+/// One thread, a call on each key of the walk.
+fn calls<'a>(
+    name: &str,
+    walk: &'a Walk,
+    call: impl Fn(u64) -> u64 + Sync + 'a,
+) -> Configuration<'a> {
+    let measure = move || {
+        let taken = time(1, CALLS, |step| call(walk.key(step)));
+        taken.as_secs_f64() * 1e9 / CALLS as f64
+    };
+    Configuration { name: format!("{name}, ns"), measure: Box::new(measure), rounds: Vec::new() }
+}
+
+/// The output of a future that is ready at its first poll.
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => unreachable!("a hit is ready at the first poll"),
+    }
+}
+
+/// Every call of one front on fresh and on stale values: what the rows about fronts compare.
+fn fronts<'a>(
+    fresh: &'a Lastcache,
+    stale: &'a Lastcache,
+    walk: &'a Walk,
+) -> [Configuration<'a>; 8] {
+    let never = |_: &u64| -> Result<u64, ()> { unreachable!("nothing is missing") };
+    let later = || async { unreachable!("nothing is missing") };
+    [
+        calls("get, fresh", walk, move |key| fresh.get(&key, never).unwrap_or(0)),
+        calls("get_async, fresh", walk, move |key| {
+            at_once(fresh.get_async(&key, later())).unwrap_or(0)
+        }),
+        calls("get_stale, fresh", walk, move |key| fresh.get_stale(&key, never).map_or(0, |s| *s)),
+        calls("get_stale_async, fresh", walk, move |key| {
+            at_once(fresh.get_stale_async(&key, later())).map_or(0, |s| *s)
+        }),
+        calls("get_swr, fresh", walk, move |key| fresh.get_swr(&key, never).map_or(0, |s| *s)),
+        calls("get_swr, stale", walk, move |key| stale.get_swr(&key, never).map_or(0, |s| *s)),
+        calls("get_swr_async, fresh", walk, move |key| {
+            at_once(fresh.get_swr_async(&key, later())).map_or(0, |s| *s)
+        }),
+        calls("get_swr_async, stale", walk, move |key| {
+            at_once(stale.get_swr_async(&key, later())).map_or(0, |s| *s)
+        }),
+    ]
 }
 
 enum Target {
@@ -167,6 +218,9 @@ fn main() {
         loop_alone,
     ];
     measure(&mut all);
+    let stale = Lastcache::stale();
+    let mut fronts = fronts(&cache, &stale, &walk);
+    measure(&mut fronts);
 
     let [cache_1, cache_2, reader_1, reader_2, own_1, mutex_1, mutex_2, ..] = &all;
     let per_round = |upper: &Configuration<'_>, lower: &Configuration<'_>| {
@@ -204,7 +258,29 @@ fn main() {
             Target::AtLeast(3.0),
         ),
     ];
-    rows.extend(all.into_iter().map(|it| Row::new(&it.name, it.rounds, Target::None)));
+    let [get, get_async, get_stale, get_stale_async, swr, swr_stale, swr_async, swr_async_stale] =
+        &fronts;
+    rows.extend([
+        Row::new(
+            "stale hit under a running refresh / fresh hit, get_swr",
+            per_round(swr_stale, swr),
+            Target::AtMost(1.2),
+        ),
+        Row::new("fresh hit: get_async / get", per_round(get_async, get), Target::AtMost(1.15)),
+        Row::new(
+            "fresh hit: get_stale_async / get_stale",
+            per_round(get_stale_async, get_stale),
+            Target::None,
+        ),
+        Row::new(
+            "stale hit under a running refresh / fresh hit, get_swr_async",
+            per_round(swr_async_stale, swr_async),
+            Target::AtMost(1.2),
+        ),
+    ]);
+    rows.extend(
+        all.into_iter().chain(fronts).map(|it| Row::new(&it.name, it.rounds, Target::None)),
+    );
 
     if json {
         let rows: Vec<_> = rows.iter().map(Row::json).collect();

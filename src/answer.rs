@@ -87,7 +87,10 @@ where
                 Turn::Join(ticket)
             }
             Step::Reentrant => Turn::Answer(self.cover(asked, Error::Reentrant, None)),
-            Step::Uncached => Turn::Uncached,
+            Step::Uncached => {
+                self.counters.add(Count::Uncached);
+                Turn::Uncached
+            }
         }
     }
 
@@ -175,7 +178,6 @@ where
         key: K,
         fetched: Fetched<V, E>,
     ) -> Answer<K, V, E> {
-        self.counters.add(Count::Uncached);
         let drafted = fetched.and_then(|fetched| {
             catch_unwind(AssertUnwindSafe(|| fetched.map(|value| self.draft(&key, value))))
         });

@@ -181,8 +181,8 @@ where
         if let Some(served) = self.core.own(hashed, key) {
             return Ok(served);
         }
-        match self.core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
+        match self.core.hit_or_stale(hashed, key) {
+            Some((held, now)) => Ok(Served::found(Hold::as_found(held), now)),
             None => self.core.revalidate(hashed, key, fetch),
         }
     }

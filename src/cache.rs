@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::error::BoxError;
 use crate::iter::{Entry, Iter};
 use crate::policy::Ttl;
-use crate::served::{Hold, Served, Why};
+use crate::served::{Hold, Served};
 use crate::stats::Stats;
 use crate::sync::Arc;
 use crate::table::Fate;
@@ -59,8 +59,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (held, now) = self.core.servable(key)?;
-        let why = if held.is_fresh(now) { Why::Fresh } else { Why::Stale };
-        Some(Served::new(Hold::as_found(held), now, why, None))
+        Some(Served::found(Hold::as_found(held), now))
     }
 
     /// Publishes a value at once; whether it was kept. Never waits for a flight.

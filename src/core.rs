@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::local::Local;
-use crate::policy::{BackOff, Lifetime, Verdict};
+use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
 use crate::stats::{Count, Counters};
@@ -71,9 +71,32 @@ where
         // The clock first: its loads overlap with those of the bucket, and not with what comes after
         // the first read-modify-write.
         let now = self.clock.now();
-        let held = self.table.hit(hashed, key, now)?;
+        // Never fresh: a placeholder.
+        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
         self.counters.add(Count::Hits);
         Some((held, now))
+    }
+
+    /// As `hit`, and as well a stale value that is served at once while a flight of its key is under way:
+    /// what `lookup` says of it too, by the same two looks.
+    #[inline(always)]
+    pub(crate) fn hit_or_stale<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let now = self.clock.now();
+        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now) || self.goes_on(s, now))?;
+        let is_fresh = held.is_fresh(now);
+        self.counters.add(if is_fresh { Count::Hits } else { Count::StaleHits });
+        Some((held, now))
+    }
+
+    /// Whether a stale value is served at once and its key being loaded.
+    fn goes_on(&self, s: &Snapshot<K, V, E>, now: Tick) -> bool {
+        s.has_value()
+            && s.deadlines(self.table.late()).at_once(Ask::WhileRevalidate, now)
+            && s.word.in_flight()
     }
 
     /// The value of a key if some window still covers it.

@@ -188,8 +188,8 @@ where
         let mut fetch = Some(fetch);
         async move {
             let hashed = self.core.hash(key);
-            if let Some((held, now)) = self.core.hit(hashed, key) {
-                return Ok(Served::hit(Hold::counted(held), now));
+            if let Some((held, now)) = self.core.hit_or_stale(hashed, key) {
+                return Ok(Served::found(Hold::counted(held), now));
             }
             let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
             let start = |(queued, admitted): Start<K, V, E, S>, fetch| {

@@ -47,6 +47,10 @@
 //! | [`get_swr`](Cache::get_swr) | at once | at once; a background thread or [`Executor`] | this caller, or it waits for who does |
 //! | [`peek`](Cache::peek) | at once | at once | `None` |
 //!
+//! [`get_async`](Cache::get_async), [`get_stale_async`](Cache::get_stale_async) and
+//! [`get_swr_async`](Cache::get_swr_async) are the same for tasks: the caller polls the fetch, which is a
+//! future, and a wait is a pending poll. They need no runtime.
+//!
 //! All of them share one *flight* per key: one *leader* runs the fetch, *joiners* wait, and all get the
 //! same outcome, which is the first: a [`set`](Cache::set) during the load ends the wait with its value.
 //! A foreground caller takes over a refresh of its key that is queued and not started.
@@ -61,7 +65,8 @@
 //!   ([`Verdict::Remove`]).
 //! * **The fetch panics**: it counts as failed. The panic goes on in the caller that ran the fetch; the
 //!   others get the stale value or [`Error::Panicked`]; the key is free again.
-//! * **The leader goes away** without an outcome (a refresh that is dropped): those who wait start over.
+//! * **The leader goes away** without an outcome (a future or a refresh that is dropped): those who wait
+//!   start over.
 //! * **A write comes first**: `set`, `delete` and `clear` win over every load that started before them.
 //! * **The fetch asks for its own key**: [`Error::Reentrant`] where it would wait for itself. A cycle
 //!   through several keys and threads (A waits for B, B waits for A) is not detected: avoid it.
@@ -74,12 +79,12 @@
 //! |---|---|
 //! | a hit, a stale hit under a running refresh, `peek`, `ttl`, `contains_key`, `len`, `stats`, all of them through a [`Reader`] too | takes no lock and waits for no thread |
 //! | starting a refresh, `set`, `delete`, `clear`, `iter`, eviction, publishing a load | lock-free: some thread always makes progress |
-//! | a joiner | waits for its leader, by parking |
+//! | a joiner | waits for its leader, by parking; a task by a pending poll |
 //! | starting the cache's own refresh thread | what the system's thread creation does |
 //!
 //! Nothing runs user code or waits in the middle of a step of the protocol. Values are reclaimed when
-//! the last reader lets go of them, by reference counts (hot sets let go later: see [`Reader`]); the memory of flights that others may be
-//! looking at goes through epoch reclamation.
+//! the last reader lets go of them, by reference counts (hot sets let go later: see [`Reader`]); the
+//! memory of flights that others may be looking at goes through epoch reclamation.
 //!
 //! # What it costs
 //!
@@ -88,8 +93,8 @@
 //! once the entry is marked used. A cold load allocates three times, a foreground or background
 //! refresh two or three. A thread that reads the same keys again and again saves both read-modify-writes
 //! with a [`Reader`] of its own, which holds on to at most a fixed number of values; the builder's
-//! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes time with the number of its values times the number of
-//! threads that were ever alive at once.
+//! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes
+//! time with the number of its values times the number of threads that were ever alive at once.
 #![deny(unsafe_code)]
 
 mod answer;

@@ -107,6 +107,16 @@ impl<K, V, E> Served<K, V, E> {
         Served { hold: Hold::Shared(Arc::clone(s)), now, why: Why::Fresh, flight: None }
     }
 
+    /// What is there, fresh or stale, and no load of this call's.
+    #[inline]
+    pub(crate) fn found(hold: Hold<K, V, E>, now: Tick) -> Self {
+        let mut served = Served::hit(hold, now);
+        if !served.snapshot().is_fresh(now) {
+            served.why = Why::Stale;
+        }
+        served
+    }
+
     pub(crate) fn new(
         hold: Hold<K, V, E>,
         now: Tick,

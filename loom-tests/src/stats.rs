@@ -7,6 +7,7 @@ use std::cell::RefCell;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Count {
     Hits,
+    StaleHits,
     Queued,
     Skipped,
     Evictions,

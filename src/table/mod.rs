@@ -131,10 +131,16 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets[pos.bucket].load(pos.slot)
     }
 
-    /// The fresh value of a key, where nearly all stand: in the first slot of the home bucket that has
-    /// the key's tag. The whole of a hit: no pin, no word read, no write once the use bits are set.
+    /// What is published for a key, if `wanted`, where nearly all stand: in the first slot of the home
+    /// bucket that has the key's tag. The whole of a hit: no pin, no word read, no write once the use bits
+    /// are set.
     #[inline(always)]
-    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Hold<K, V, E>>
+    pub(crate) fn at_home<Q>(
+        &self,
+        hashed: Hashed,
+        key: &Q,
+        wanted: impl FnOnce(&Snapshot<K, V, E>) -> bool,
+    ) -> Option<Hold<K, V, E>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -143,8 +149,7 @@ impl<K, V, E> Table<K, V, E> {
         let seen = bucket.tags();
         let slot = seen.matching(hashed).next()?;
         let held = bucket.load(slot)?;
-        // Never fresh: a placeholder.
-        if held.is_fresh(now) && held.key.borrow() == key {
+        if wanted(&held) && held.key.borrow() == key {
             bucket.touch(seen, slot);
             Some(held)
         } else {

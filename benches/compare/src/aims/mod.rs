@@ -186,7 +186,7 @@ mod tests {
                 assert!(TABLE.iter().any(|it| known(it.name)), "{}", term.workload);
                 let candidate = term.candidate.as_str();
                 let known = rank(candidate) < usize::MAX || candidate.starts_with('@');
-                assert!(known || ["lastcache Reader", "exact LRU"].contains(&candidate));
+                assert!(known || candidate == "exact LRU");
             }
         }
     }

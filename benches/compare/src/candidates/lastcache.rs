@@ -1,9 +1,8 @@
-//! The subject. The candidate that reads through a per-thread handle belongs here too: the same, with the
-//! handle as its `Local`.
+//! The subject, by its plain calls and through a handle per thread.
 
 use std::time::Duration;
 
-use lastcache::{Cache, CallerRuns, Clock, ManualClock};
+use lastcache::{Cache, CallerRuns, Clock, ManualClock, Reader};
 
 use super::{Candidate, Hasher};
 use crate::keys::{Key, Value};
@@ -34,6 +33,35 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Lastcache<K, V, S> {
     #[inline]
     fn read(&self, _: &mut (), key: &K, make: impl FnOnce() -> V) -> u64 {
         self.0.get_with(key, V::look, |_| Ok(make())).unwrap_or_default()
+    }
+}
+
+/// The same, read through a `Reader` of each thread's own.
+pub(crate) struct ThroughReaders<K, V, S>(Lastcache<K, V, S>);
+
+impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ThroughReaders<K, V, S> {
+    type Local = Reader<K, V, (), S>;
+
+    fn new(room: usize) -> Self {
+        Self(Lastcache::new(room))
+    }
+
+    fn local(&self) -> Self::Local {
+        self.0.0.reader()
+    }
+
+    #[inline]
+    fn get(&self, reader: &mut Self::Local, key: &K) -> Option<u64> {
+        reader.get_with(key, V::look, |_| Err(())).ok()
+    }
+
+    fn set(&self, key: &K, value: V) {
+        self.0.set(key, value);
+    }
+
+    #[inline]
+    fn read(&self, reader: &mut Self::Local, key: &K, make: impl FnOnce() -> V) -> u64 {
+        reader.get_with(key, V::look, |_| Ok(make())).unwrap_or_default()
     }
 }
 

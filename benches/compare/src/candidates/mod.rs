@@ -21,7 +21,7 @@ use foldhash::fast::FixedState;
 use crate::keys::{Key, Value};
 use crate::stamp::{Bare, Dated};
 use crate::subject::{Subject, Worker};
-pub(crate) use lastcache::{Lastcache, allocations_of_refreshes};
+pub(crate) use lastcache::{Lastcache, ThroughReaders, allocations_of_refreshes};
 pub(crate) use naive::{Naive, settings as naive_settings};
 
 /// A hasher that a candidate can be given.
@@ -149,7 +149,7 @@ pub(crate) fn family(name: &str) -> Option<Family> {
 /// The name of each candidate, its family, and what is said of it in the report.
 pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
     ("lastcache", Family::Own, "`get_with`, coarse clock"),
-    // The place of `lastcache Reader`, which reads through its `Local`, a handle per thread.
+    ("lastcache Reader", Family::Own, "`get_with` through a `Reader` of 256 spots per thread"),
     ("moka", Family::FreeCache, "sync cache, own TTL, `get`"),
     ("quick_cache", Family::LockedCache, "deadline in the value, `get`"),
     ("foyer-memory", Family::LockedCache, "S3-FIFO, deadline in the value, read through its entry"),
@@ -175,7 +175,7 @@ macro_rules! every {
     ($k:ty, $v:ty) => {
         vec![
             entry::<Lastcache<$k, $v, FixedState>, _>("lastcache"),
-            // The place of `lastcache Reader`.
+            entry::<ThroughReaders<$k, $v, FixedState>, _>("lastcache Reader"),
             entry::<moka::Moka<$k, $v, FixedState, true>, _>("moka"),
             entry::<quick_cache::Quick<$k, Dated<$v>, FixedState>, _>("quick_cache"),
             entry::<foyer::Foyer<$k, Dated<$v>, FixedState, true>, _>("foyer-memory"),
