@@ -163,3 +163,34 @@ fn a_joiner_bounds_its_wait_with_the_runtimes_own_timeout() {
         assert_eq!(cache.get_async(&1, absurd()).await.expect("fresh"), 7);
     });
 }
+
+#[cfg(feature = "tokio")]
+#[test]
+fn a_tokio_handle_spawns_what_is_polled_and_gives_a_thread_to_what_blocks() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let runtime = runtime.expect("a runtime");
+    let clock = ManualClock::new();
+    let cache: Cache = builder(&clock)
+        .executor(runtime.handle().clone())
+        .max_concurrent_refresh(2)
+        .build()
+        .expect("the settings agree");
+    cache.set(1, 10);
+    cache.set(2, 20);
+    clock.set(STALE);
+    let gate = Gate::new();
+    let refreshed = runtime.block_on(async {
+        let polled = cache.get_swr_async(&1, gate.fetch()).await.expect("stale");
+        // Blocks its thread until the other one is polled, on the one worker there is.
+        let begun = gate.clone();
+        let blocking = cache.get_swr(&2, move |_| {
+            super::controlled::until("the other is polled", || begun.begun() == 1);
+            Ok(21)
+        });
+        let blocking = blocking.expect("stale").refresh().expect("started").await;
+        gate.open(Ok(11));
+        blocking.and(polled.refresh().expect("started").await)
+    });
+    assert!(refreshed.is_ok());
+    assert_eq!([1, 2].map(|key| *cache.peek(&key).expect("fresh")), [11, 21]);
+}

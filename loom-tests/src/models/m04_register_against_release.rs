@@ -6,6 +6,7 @@ use loom::thread;
 
 use super::flights::*;
 use super::model;
+use super::polls::wait_as;
 
 #[test]
 fn m04_a_joiner_that_comes_while_the_leader_ends_is_not_forgotten() {
@@ -28,6 +29,23 @@ fn m04_two_joiners_that_come_while_the_leader_ends_are_not_forgotten() {
         let joiners = [(); 2].map(|()| {
             let ticket = Ticket::on(Arc::clone(&flight));
             thread::spawn(move || assert_eq!(value(&ticket.wait()), Some(7)))
+        });
+        drop(flight);
+        publish(lease, 7);
+        for joiner in joiners {
+            joiner.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn m04_a_thread_and_a_task_that_come_while_the_leader_ends_are_not_forgotten() {
+    model(2, || {
+        let flight = Flight::running(0);
+        let lease = Lease::of(Arc::clone(&flight));
+        let joiners = [false, true].map(|is_task| {
+            let ticket = Ticket::on(Arc::clone(&flight));
+            thread::spawn(move || assert_eq!(value(&wait_as(is_task, ticket)), Some(7)))
         });
         drop(flight);
         publish(lease, 7);

@@ -7,6 +7,7 @@ use loom::thread;
 
 use super::flights::*;
 use super::model;
+use super::polls::wait_as;
 
 /// Joins whatever is under way, and leads when nothing is: the value it gets.
 fn caller(word: &Word, own: u64) -> u64 {
@@ -53,9 +54,8 @@ fn m09_a_late_release_takes_nothing_from_the_next_flights_joiner() {
 
 /// The first leader, who is late to wake; one of its joiners, who leads the next load; and two
 /// joiners of that.
-#[test]
-fn m09_a_late_release_takes_nothing_from_two_joiners_of_the_next_flight() {
-    model(2, || {
+fn two_joiners_of_the_next_flight(are_tasks: [bool; 2]) {
+    model(2, move || {
         let [first, next] = [0, 1].map(Flight::running);
         let late = Lease::of(Arc::clone(&first));
         let leader = {
@@ -65,9 +65,9 @@ fn m09_a_late_release_takes_nothing_from_two_joiners_of_the_next_flight() {
                 publish(lease, 7);
             })
         };
-        let joiners = [(); 2].map(|()| {
+        let joiners = are_tasks.map(|is_task| {
             let ticket = Ticket::on(Arc::clone(&next));
-            thread::spawn(move || assert_eq!(value(&ticket.wait()), Some(7)))
+            thread::spawn(move || assert_eq!(value(&wait_as(is_task, ticket)), Some(7)))
         });
         drop((late, next));
         leader.join().unwrap();
@@ -75,4 +75,14 @@ fn m09_a_late_release_takes_nothing_from_two_joiners_of_the_next_flight() {
             joiner.join().unwrap();
         }
     });
+}
+
+#[test]
+fn m09_a_late_release_takes_nothing_from_two_joiners_of_the_next_flight() {
+    two_joiners_of_the_next_flight([false; 2]);
+}
+
+#[test]
+fn m09_a_late_release_takes_nothing_from_a_thread_and_a_task_of_the_next_flight() {
+    two_joiners_of_the_next_flight([false, true]);
 }

@@ -23,6 +23,7 @@ mod m15_overflowing_bucket;
 mod m16_retired_flight;
 mod m17_failed_load;
 mod m18_queued_refresh;
+mod polls;
 mod support;
 
 /// Explores `f` with at most `most` preemptions in the quick tier.
