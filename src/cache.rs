@@ -242,7 +242,8 @@ where
     }
 
     /// Stops background refresh: none is started any more, queued ones are dropped and resolve to
-    /// [`Error::Closed`](crate::Error::Closed), running ones go on.
+    /// [`Error::Closed`](crate::Error::Closed). Of those that run, the ones with a thread of their own go
+    /// on; the ones that are polled are woken and cancelled, and resolve to the same.
     ///
     /// Reads, `set` and foreground fetches go on as ever; `get_swr` serves stale values in their
     /// windows unrefreshed. It also ends the threads' hot sets, where the builder was asked for
@@ -263,7 +264,8 @@ where
     }
 
     /// As [`close`](Cache::close), and waits for the refreshes that run: whether all of them ended
-    /// within `d` of real time. Called from inside one of them it waits in vain for `d`.
+    /// within `d` of real time. Called from inside one of them it waits in vain for `d`. It
+    /// blocks its thread: a task should call `close`, or a runtime's thread for blocking work this.
     ///
     /// ```
     /// # use lastcache::Cache;
