@@ -19,7 +19,7 @@ pub(crate) struct Origin {
     pub(crate) down: AtomicBool,
     /// Clears of the cache, begun and ended: odd while one is under way. What was loading before one is detached.
     pub(crate) clears: AtomicU64,
-    /// For each key, 1 more than the clears seen by the load that runs, or 0.
+    /// For each key, 1 more than the clears seen before the call whose load runs, or 0.
     running: Box<[AtomicU64]>,
 }
 
@@ -37,15 +37,16 @@ impl Origin {
         Origin { down: AtomicBool::new(false), clears: AtomicU64::new(0), running }
     }
 
-    /// Answers for a key: an error while it is down, or when told to.
+    /// Answers for a key: an error while it is down, or when told to. `clears` were seen before the call
+    /// whose load this is: one that came since may have detached it before it came here.
     pub(crate) fn fetch(
         &self,
         key: u32,
+        clears: u64,
         end: End,
         slow: bool,
         faults: &Faults,
     ) -> Result<(), &'static str> {
-        let clears = self.clears.load(SeqCst);
         let mine = clears + 1;
         let before = self.running[key as usize].swap(mine, SeqCst);
         let alone = before != mine || clears % 2 == 1 || !is_calm(key);

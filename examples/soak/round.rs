@@ -160,7 +160,10 @@ fn rest(scene: &Scene, faults: &Faults) {
     faults.check("fetches have their callers", stats.loads + stats.failures <= ran, || {
         format!("{stats:?}")
     });
-    faults.check("there are more slots than flights", stats.uncached == 0, || format!("{stats:?}"));
+    // The smallest tables are filled to 0.6 by values and flights together. Simulated, one insertion in some
+    // ten million then finds a whole group taken; slots that leak would make it many.
+    let rare = stats.uncached * 100_000 <= stats.misses.max(100_000);
+    faults.check("slots are there for flights", rare, || format!("{stats:?}"));
     let (met, len) = (cache.iter().count(), cache.len());
     faults.check("what is met is counted", met <= len && len <= cache.capacity(), || {
         format!("{met} met, {len} counted")

@@ -119,8 +119,9 @@ fn get(
     let slow = dice.random_ratio(1, 8);
     // The cache drops the fetch before it is gone itself, so a strong hold is no cycle for long.
     let theirs = Arc::clone(scene);
+    let clears = scene.origin.clears.load(SeqCst);
     let fetch = Box::new(move |_: &u32| {
-        theirs.origin.fetch(key, end, slow, &theirs.faults)?;
+        theirs.origin.fetch(key, clears, end, slow, &theirs.faults)?;
         Ok(Value::new(key, theirs.time.now(), &theirs.living))
     });
     scene.gets.fetch_add(1, SeqCst);
