@@ -19,13 +19,6 @@ pub(crate) struct Late {
     pub(crate) stale_if_error: Duration,
 }
 
-impl Late {
-    /// Whether one of the windows never ends.
-    pub(crate) fn for_ever(&self) -> bool {
-        self.stale_while_revalidate.max(self.stale_if_error) == Duration::MAX
-    }
-}
-
 /// How a caller takes a stale value.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ask {
@@ -50,9 +43,14 @@ impl Deadlines {
         }
     }
 
+    /// When every window is over.
+    pub(crate) fn gone_at(&self) -> Tick {
+        self.swr_until.max(self.sie_until)
+    }
+
     /// Past every window: as good as absent.
     pub(crate) fn gone(&self, now: Tick) -> bool {
-        now >= self.swr_until && now >= self.sie_until
+        now >= self.gone_at()
     }
 
     /// Whether a failed load may be covered by this value.

@@ -190,6 +190,31 @@ fn what_is_gone_goes_before_what_is_servable() {
     }
 }
 
+#[test]
+fn whatever_is_gone_goes_first_over_many_turns_of_the_hand() {
+    let mut random = numbers(7);
+    for _ in 0..40 {
+        let clock = ManualClock::new();
+        // So few that one insertion looks at all of them.
+        let windows = plain(&clock).capacity(7).stale_while_revalidate(Duration::ZERO);
+        let lifetime = |_: &u32, ttl: &u32| Lifetime::new().ttl(secs(u64::from(*ttl)));
+        let cache = windows.lifetime(lifetime).build().unwrap();
+        let mut taken = 0;
+        for key in 0..300 {
+            clock.advance(secs(u64::from(random(3))));
+            for _ in 0..random(4) {
+                _ = cache.get_stale(&random(key + 1), down);
+            }
+            let (before, gone) = (cache.stats().evictions, cache.len() - residents(&cache));
+            assert!(cache.set(key, 1 + random(40)));
+            let evicted = cache.stats().evictions - before;
+            assert!(gone == 0 || evicted == 0, "{gone} gone, {evicted} servable ones evicted");
+            taken += usize::from(gone > 0);
+        }
+        assert!(taken > 30, "{taken}");
+    }
+}
+
 /// Asks for `depth` absent keys, each inside the fetch of the one before; all fail in the end.
 fn hang(cache: &Plain, depth: u32, at_the_bottom: &dyn Fn()) {
     if depth == 0 {
@@ -316,6 +341,42 @@ fn hot_keys_survive_a_scan() {
         }
     }
     assert!(kept * 100 >= asked * 95, "{kept} of {asked}");
+}
+
+#[test]
+fn keys_that_come_once_leave_before_those_that_were_there() {
+    let cache = of(100);
+    for key in 0..100 {
+        cache.set(key, key);
+    }
+    // Those that were there were used once after they came, and are not asked for again.
+    for key in 0..100 {
+        cache.get(&key, never).unwrap();
+    }
+    for new in 100..400 {
+        cache.set(new, new);
+    }
+    let kept = (0..100).filter(|key| cache.contains_key(key)).count();
+    assert!(kept >= 75, "{kept} of 100 outlived 300 that came once");
+    assert!((391..400).all(|new| cache.contains_key(&new)), "the last tenth is on probation");
+}
+
+#[test]
+fn a_key_that_comes_back_soon_is_not_on_probation_again() {
+    let cache = of(100);
+    for key in 0..150 {
+        cache.set(key, key);
+    }
+    let lost: Vec<u32> = (0..150).filter(|key| !cache.contains_key(key)).collect();
+    assert_eq!(lost.len(), 50);
+    for key in &lost {
+        cache.set(*key, 0);
+    }
+    for new in 1_000..1_030 {
+        cache.set(new, 0);
+    }
+    let kept = lost.iter().filter(|key| cache.contains_key(key)).count();
+    assert!(kept >= 25, "{kept} of 50 that came back outlived 30 that came once");
 }
 
 #[test]

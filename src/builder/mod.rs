@@ -352,14 +352,13 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             stale_if_error: self.stale_if_error.or(self.stale_ttl).unwrap_or(Duration::ZERO),
         };
         let max_weight = self.max_weight.unwrap_or(u64::MAX);
-        let own_windows = self.hooks.lifetime.is_some();
         let permits = self.max_concurrent_refresh;
         Ok(Cache {
             core: Arc::new(Core {
                 hasher: self.hasher,
                 local: (self.thread_hot_set > 0).then(|| Local::new(self.thread_hot_set)),
                 clock,
-                table: Table::new(self.capacity, max_weight, late, own_windows),
+                table: Table::new(self.capacity, max_weight, late),
                 settings: Settings {
                     ttl: self.ttl,
                     jitter: self.jitter,

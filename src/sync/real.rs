@@ -11,7 +11,7 @@ pub(crate) type Shared<T> = Arc<[T]>;
 
 /// Atomics.
 pub(crate) mod atomic {
-    pub(crate) use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
 /// Threads: parking, and the few that the cache starts itself.

@@ -13,7 +13,7 @@ pub(crate) use std::sync::{Arc, Weak};
 
 /// Atomics.
 pub(crate) mod atomic {
-    pub(crate) use shuttle::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+    pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 }
 
 /// Threads.

@@ -20,8 +20,12 @@ use crate::sync::{Held, Published, SLOTS};
 const LOW: u64 = 0x0101_0101_0101_0101 >> (64 - 8 * SLOTS);
 const HIGH: u64 = LOW << 7;
 const USES_AT: usize = 48;
-/// The most that two use bits count to.
-pub(crate) const MOST_USES: u64 = 3;
+/// What two use bits say: of a value that the hand may take,
+pub(super) const UNUSED: u64 = 0;
+/// of a newcomer that nobody asked for yet,
+pub(super) const PROBATION: u64 = 1;
+/// and of what was used since the hand came by: the most they count to.
+const MOST_USES: u64 = 3;
 
 const PASSED: u64 = 0xffff_ffff;
 const BUMP: u64 = 1 << 32;
@@ -150,6 +154,20 @@ impl<T> Bucket<T> {
                 Relaxed,
                 Relaxed,
             );
+        }
+        had
+    }
+
+    /// How much a slot was used. Relaxed, here and below: advice.
+    pub(crate) fn uses(&self, slot: usize) -> u64 {
+        uses(self.tags.load(Relaxed), slot)
+    }
+
+    /// Takes all uses off; how many there were.
+    pub(crate) fn unuse(&self, slot: usize) -> u64 {
+        let had = self.uses(slot);
+        if had > 0 {
+            self.tags.fetch_and(!(MOST_USES << (USES_AT + 2 * slot)), Relaxed);
         }
         had
     }

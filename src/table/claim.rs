@@ -96,7 +96,7 @@ impl<K, V, E> Table<K, V, E> {
     ) -> Landed<K, V, E> {
         let mut tally = Tally::default();
         let flight = Arc::clone(lease.flight());
-        let (fate, replaced) = match self.make_room(place.old, n.weight, now, &mut tally) {
+        let (fate, replaced) = match self.make_room(place.pos, place.old, &n, now, &mut tally) {
             Some(room) => {
                 let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
                 match cell.replace_if(place.expected.as_ptr(), Some(Arc::clone(&n))) {
@@ -188,7 +188,7 @@ impl<K, V, E> Table<K, V, E> {
                 continue;
             };
             let old = s.has_value().then_some(s.weight);
-            let fate = match self.make_room(old, n.weight, now, tally) {
+            let fate = match self.make_room(pos, old, n, now, tally) {
                 Some(room) => {
                     let cell = self.buckets[pos.bucket].cell(pos.slot);
                     match cell.replace_if(Arc::as_ptr(&s), Some(Arc::clone(n))) {

@@ -9,7 +9,9 @@
 //! | `mod` | find, remove, iterate |
 //! | `enter` | one committed entry per key: the placeholder protocol |
 //! | `claim` | claim, publish, fail, set, delete: the life of an entry |
-//! | `clock` | room, and who makes it |
+//! | `room` | units of capacity and weight |
+//! | `hand` | what eviction remembers |
+//! | `clock` | who makes room |
 //! | `watched` | a cell as a hot set reaches it |
 //!
 //! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and `Drop` of what was
@@ -19,6 +21,8 @@ mod bucket;
 mod claim;
 mod clock;
 mod enter;
+mod hand;
+mod room;
 mod watched;
 
 use std::borrow::Borrow;
@@ -28,7 +32,8 @@ use bucket::Bucket;
 pub(crate) use bucket::Hashed;
 pub(crate) use claim::{Fate, Landed, Place};
 pub(crate) use clock::Tally;
-use clock::{Hand, Room};
+use hand::Hand;
+use room::Room;
 pub(crate) use watched::Watched;
 
 use crate::policy::Late;
@@ -53,22 +58,17 @@ pub(crate) struct Table<K, V, E> {
     /// Shared with the hot sets that watch some of its cells.
     buckets: Shared<Bucket<Snapshot<K, V, E>>>,
     late: Late,
-    /// Whether values can be past every window: else nobody looks for such.
-    mortal: bool,
     room: Room,
     hand: Hand,
 }
 
 impl<K, V, E> Table<K, V, E> {
     /// A table for `capacity` values, all its memory taken now.
-    ///
-    /// `own_windows`: values may bring their own in place of `late`.
-    pub(crate) fn new(capacity: usize, max_weight: u64, late: Late, own_windows: bool) -> Self {
+    pub(crate) fn new(capacity: usize, max_weight: u64, late: Late) -> Self {
         let buckets = capacity.saturating_mul(SLOTS_PER_VALUE).div_ceil(SLOTS).max(2);
         Table {
             buckets: (0..buckets).map(|_| Bucket::empty()).collect(),
             late,
-            mortal: own_windows || !late.for_ever(),
             room: Room::new(capacity, max_weight),
             hand: Hand::new(capacity),
         }

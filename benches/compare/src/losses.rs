@@ -83,8 +83,8 @@ const REASONS: &[(&str, &str)] = &[
     ),
     (
         "trace",
-        "Eviction is a clock with two use bits and a ghost array. Loops and scans over more keys than fit \
-         are where it loses to policies that refuse newcomers.",
+        "Eviction is S3-FIFO with the table in place of its main queue. Loops over more keys than fit are \
+         where it loses to policies that refuse newcomers.",
     ),
     (
         "stampede",

@@ -155,7 +155,7 @@ impl Small {
     pub(super) fn new(capacity: usize, home: fn(u8) -> usize) -> std::sync::Arc<Small> {
         let window = Duration::from_nanos(FRESH);
         let late = Late { stale_while_revalidate: window, stale_if_error: window };
-        let table = Table::new(capacity, u64::MAX, late, false);
+        let table = Table::new(capacity, u64::MAX, late);
         assert_eq!(table.buckets(), 2, "two buckets, so an overflow stands in the other");
         let clock = ManualClock::new();
         let core = Arc::new(Core {
