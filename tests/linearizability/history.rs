@@ -19,7 +19,7 @@ impl Stamps {
     }
 }
 
-/// What becomes of one fetch; 0 where it never did.
+/// What becomes of one fetch; 0 where it never did. One that began and did not end was dropped.
 #[derive(Default)]
 pub(crate) struct Load {
     pub(crate) id: u32,
@@ -38,6 +38,8 @@ pub(crate) enum Answer {
     /// The error of this load.
     Error(u32),
     Done(bool),
+    /// Nobody waited for it to the end.
+    Dropped,
 }
 
 pub(crate) enum Call {
@@ -92,15 +94,27 @@ impl Event {
                 let (began, ended) = (load.began.load(SeqCst), load.ended.load(SeqCst));
                 let claim = at(self.key, Op::Claim(id), self.began, began.min(self.ended));
                 let end = |got, to| at(self.key, Op::End { load: id, ok, got }, ended, to);
+                let abandon = |to| at(self.key, Op::Abandon(id), began, to);
+                let led = began > 0 && load.behind.load(SeqCst) == 0;
                 let read = match answer {
                     Answer::Value(value) => Op::Got(value),
                     Answer::Error(load) => Op::Refused(load),
+                    // Only joined, if anything.
+                    Answer::Dropped if began == 0 => return vec![],
+                    Answer::Dropped => {
+                        assert!(led && ended == 0, "a load that ends answers who leads it");
+                        return vec![claim, abandon(self.ended)];
+                    }
                     other => panic!("a get is not answered {other:?}"),
                 };
-                let led = began > 0 && load.behind.load(SeqCst) == 0;
                 match answer {
                     _ if began == 0 => whole(read),
-                    _ if !led => [vec![claim, end(Outcome::Unknown, rest)], whole(read)].concat(),
+                    _ if !led => {
+                        // What is polled behind is dropped when the cache is closed.
+                        let over = || end(Outcome::Unknown, rest);
+                        let over = if ended == 0 { abandon(rest) } else { over() };
+                        [vec![claim, over], whole(read)].concat()
+                    }
                     Answer::Value(value) if ok => {
                         vec![claim, end(Outcome::Value(value), self.ended)]
                     }

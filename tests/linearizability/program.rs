@@ -1,21 +1,27 @@
-//! Small random programs for a few threads, and running them.
+//! Small random programs for a few threads.
 
 use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::{Arc, mpsc};
 use std::thread;
 
-use lastcache::{Error, Job, ManualClock, Served, State};
+use lastcache::{Job, Lifetime, ManualClock};
 
 use crate::controlled::{Dice, PATIENCE, secs};
+use crate::fronts::{Ask, Fronts};
 use crate::history::{
     Answer, Call, Event, Interval, Load, Stamps, explained, waiting_was_worth_it,
 };
 use crate::register::{KEYS, On, Op};
+use crate::tasks::turns;
 
 pub(crate) const THREADS: usize = 3;
 const CALLS: usize = 4;
+/// Of a hot set: two keys may have to share one.
+const SPOTS: usize = 4;
+/// Reads after which a key is in a hot set, if it ever gets there.
+const OFTEN: usize = 8;
 
 thread_local! {
     static CHOICES: RefCell<Choices> =
@@ -29,7 +35,7 @@ struct Choices {
     dice: Dice,
 }
 
-fn roll(sides: u32) -> u32 {
+pub(crate) fn roll(sides: u32) -> u32 {
     CHOICES.with(|choices| {
         let Choices { script, dice } = &mut *choices.borrow_mut();
         script.pop().map_or_else(|| dice.roll(sides), |byte| (u32::from(byte) * sides) >> 8)
@@ -37,7 +43,7 @@ fn roll(sides: u32) -> u32 {
 }
 
 /// Lets others go first, now and then; called from wherever the cache calls its user.
-fn pause() {
+pub(crate) fn pause() {
     match roll(8) {
         0 => thread::yield_now(),
         1 => (0..roll(200)).for_each(|_| std::hint::spin_loop()),
@@ -47,7 +53,7 @@ fn pause() {
 
 /// A key that takes its time to be hashed, compared and cloned: between the cache's own steps.
 #[derive(Debug)]
-struct Key(usize);
+pub(crate) struct Key(usize);
 
 impl Hash for Key {
     fn hash<H: Hasher>(&self, state: &mut H) {
@@ -72,28 +78,39 @@ impl Clone for Key {
     }
 }
 
-type Cache = lastcache::Cache<Key, u32, u32>;
+pub(crate) type Cache = lastcache::Cache<Key, u32, u32>;
+pub(crate) type Reader = lastcache::Reader<Key, u32, u32>;
 
 /// What the histories of one test have in common.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Setting {
     pub(crate) keys: usize,
     pub(crate) evicts: bool,
-    /// Nothing is ever fresh, and stale values are refreshed behind their readers.
+    /// Nothing is ever fresh, or little (see `is_fresh`), and stale values are refreshed behind their readers.
     pub(crate) stale: bool,
+    pub(crate) fronts: Fronts,
+}
+
+impl Setting {
+    /// Whether a value is, for ever. Some have to be where there are hot sets, which answer with no others.
+    fn is_fresh(self, value: u32) -> bool {
+        !self.stale || self.fronts.are_hot() && value.is_multiple_of(2)
+    }
 }
 
 /// One history: a cache of its own, what is called on it, and what came of that.
-struct Round {
+pub(crate) struct Round {
     cache: Cache,
     stamps: Arc<Stamps>,
     seed: u64,
     scripts: [Vec<u8>; THREADS],
     setting: Setting,
+    /// Before the threads come.
+    opening: Vec<Event>,
 }
 
 impl Round {
-    fn new(
+    pub(crate) fn new(
         setting: Setting,
         seed: u64,
         scripts: [Vec<u8>; THREADS],
@@ -101,16 +118,13 @@ impl Round {
     ) -> Round {
         let builder = lastcache::Cache::<Key, u32>::builder()
             .error_type::<u32>()
-            .capacity(if setting.evicts { 1 } else { 8 });
-        let builder = builder.clock(ManualClock::new()).lifetime(|_, _| {
+            .capacity(if setting.evicts { 1 } else { 8 })
+            .thread_hot_set(if setting.fronts.have_hot_threads() { SPOTS } else { 0 });
+        let builder = builder.clock(ManualClock::new()).lifetime(move |_, value| {
             pause();
-            lastcache::Lifetime::default()
+            Lifetime::new().ttl(secs(u64::from(setting.is_fresh(*value))))
         });
-        let builder = if setting.stale {
-            builder.ttl(secs(0)).stale_if_error(secs(1))
-        } else {
-            builder.ttl(secs(1))
-        };
+        let builder = if setting.stale { builder.stale_if_error(secs(1)) } else { builder };
         // Behind the reader's back on another thread, or in the middle of its call.
         let jobs = jobs.clone();
         let cache = if seed.is_multiple_of(4) {
@@ -119,68 +133,78 @@ impl Round {
             builder.executor(move |job| drop(jobs.send(job))).build()
         };
         let cache = cache.expect("the settings agree");
-        Round { cache, stamps: Arc::default(), seed, scripts, setting }
+        let mut round =
+            Round { cache, stamps: Arc::default(), seed, scripts, setting, opening: Vec::new() };
+        if setting.fronts.are_hot() {
+            let set = |key| round.set(key, (1 + THREADS * CALLS + key) as u32);
+            round.opening = (0..setting.keys).map(set).collect();
+        }
+        round
+    }
+
+    fn set(&self, key: usize, value: u32) -> Event {
+        let began = self.stamps.next();
+        let answer = Answer::Done(self.cache.set(Key(key), value));
+        Event { key, call: Call::Set(value), answer, began, ended: self.stamps.next() }
+    }
+
+    /// What a thread does before it begins, without a trace: it makes its reader, and fills its hot sets.
+    pub(crate) fn enter(&self) -> Reader {
+        let mut reader = self.cache.reader_with(SPOTS);
+        if self.setting.fronts.are_hot() {
+            for key in (0..self.setting.keys).map(Key) {
+                for _ in 0..OFTEN {
+                    let _ = self.cache.get(&key, |_| Err(0));
+                    let _ = reader.get(&key, |_| Err(0));
+                }
+            }
+        }
+        reader
     }
 
     /// What one thread does in it.
-    fn play(&self, thread: usize) -> Vec<Event> {
+    pub(crate) fn play(&self, thread: usize, reader: &mut Reader) -> Vec<Event> {
         let script = self.scripts[thread].clone();
         let dice = Dice::new(self.seed * 31 + thread as u64);
         CHOICES.with(|choices| *choices.borrow_mut() = Choices { script, dice });
         let calls = 1 + roll(CALLS as u32) as usize;
-        (0..calls).map(|nth| self.call((1 + thread * CALLS + nth) as u32)).collect()
+        (0..calls).map(|nth| self.call((1 + thread * CALLS + nth) as u32, reader)).collect()
     }
 
-    fn call(&self, id: u32) -> Event {
+    fn call(&self, id: u32, reader: &mut Reader) -> Event {
         let key = roll(self.setting.keys as u32) as usize;
         let (kind, fails) = (roll(16), roll(5) == 0);
-        let cache = &self.cache;
-        let load = || Arc::new(Load { id, fails, ..Load::default() });
+        let mut front = self.setting.fronts.choose(&self.cache, reader);
         pause();
-        let began = self.stamps.next();
-        let (call, answer) = match kind {
-            0..=2 => (Call::Set(id), Answer::Done(cache.set(Key(key), id))),
-            3..=4 => (Call::Delete, Answer::Done(cache.delete(&Key(key)))),
+        let ask = match kind {
+            0..=2 => return self.set(key, id),
+            3..=4 => {
+                let began = self.stamps.next();
+                let answer = Answer::Done(self.cache.delete(&Key(key)));
+                return Event { key, call: Call::Delete, answer, began, ended: self.stamps.next() };
+            }
             5..=7 => {
-                let value = cache.peek(&Key(key)).map(|served| *served);
-                (Call::Peek, value.map_or(Answer::Nothing, Answer::Value))
+                let began = self.stamps.next();
+                let answer = front.peek(&Key(key));
+                return Event { key, call: Call::Peek, answer, began, ended: self.stamps.next() };
             }
-            8..=10 => {
-                let load = load();
-                let got = cache.get(&Key(key), self.fetch(&load)).map_err(refused);
-                let answer = got.map_or_else(Answer::Error, Answer::Value);
-                (Call::Get { load, loaded: false }, answer)
-            }
-            11..=13 => {
-                let load = load();
-                let got = cache.get_stale(&Key(key), self.fetch(&load));
-                let loaded = self.setting.stale && got.as_ref().is_ok_and(was_loaded);
-                (Call::Get { load, loaded }, answered(got))
-            }
-            _ => {
-                let load = load();
-                let got = cache.get_swr(&Key(key), self.fetch(&load));
-                (Call::Get { load, loaded: false }, answered(got))
-            }
+            8..=10 => Ask::Get,
+            11..=13 => Ask::Stale,
+            _ => Ask::WhileRevalidate,
         };
-        Event { key, call, answer, began, ended: self.stamps.next() }
-    }
-
-    fn fetch(&self, load: &Arc<Load>) -> impl FnOnce(&Key) -> Result<u32, u32> + Send + 'static {
-        let (load, stamps) = (Arc::clone(load), Arc::clone(&self.stamps));
-        move |_| {
-            load.behind.store(u64::from(BEHIND.get()), SeqCst);
-            load.began.store(stamps.next(), SeqCst);
-            pause();
-            pause();
-            let result = if load.fails { Err(load.id) } else { Ok(load.id) };
-            load.ended.store(stamps.next(), SeqCst);
-            result
-        }
+        let load = Arc::new(Load { id, fails, ..Load::default() });
+        let fetch = Fetch { load: Arc::clone(&load), stamps: Arc::clone(&self.stamps) };
+        let began = self.stamps.next();
+        let (answer, is_covered) = front.get(ask, &Key(key), fetch);
+        let ended = self.stamps.next();
+        let was_fresh = matches!(answer, Answer::Value(value) if self.setting.is_fresh(value));
+        let loaded = ask == Ask::Stale && !was_fresh && !is_covered;
+        Event { key, call: Call::Get { load, loaded }, answer, began, ended }
     }
 
     /// Waits for what runs behind, looks at every key once more, and judges.
-    fn judge(&self, mut events: Vec<Event>) {
+    pub(crate) fn judge(&mut self, mut events: Vec<Event>) {
+        events.append(&mut self.opening);
         assert!(self.cache.close_timeout(PATIENCE), "what runs ends");
         let rest = self.stamps.next();
         for key in 0..self.setting.keys {
@@ -202,123 +226,51 @@ impl Round {
         };
         intervals.sort_by_key(|interval| interval.from);
         let told: String = intervals.iter().map(Interval::to_string).collect();
-        assert!(explained, "no order explains history {}:\n{told}", self.seed);
+        let Round { seed, setting, .. } = self;
+        assert!(explained, "no order explains history {seed} of {setting:?}:\n{told}");
         assert_eq!(self.cache.stats().uncached, 0, "there are more slots than calls");
         let most = if self.setting.evicts { 1 } else { KEYS };
         assert!(self.cache.len() <= most);
     }
 }
 
-fn behind(run: impl FnOnce()) {
+/// What a load runs, and what is noted of it.
+pub(crate) struct Fetch {
+    load: Arc<Load>,
+    stamps: Arc<Stamps>,
+}
+
+impl Fetch {
+    pub(crate) fn run(self) -> Result<u32, u32> {
+        self.begin();
+        self.end()
+    }
+
+    /// As a task's fetch: it is polled a few times.
+    pub(crate) async fn polled(self) -> Result<u32, u32> {
+        self.begin();
+        turns(roll(3) as usize).await;
+        self.end()
+    }
+
+    fn begin(&self) {
+        let Fetch { load, stamps } = self;
+        load.behind.store(u64::from(BEHIND.get()), SeqCst);
+        load.began.store(stamps.next(), SeqCst);
+        pause();
+    }
+
+    fn end(&self) -> Result<u32, u32> {
+        let Fetch { load, stamps } = self;
+        pause();
+        let result = if load.fails { Err(load.id) } else { Ok(load.id) };
+        load.ended.store(stamps.next(), SeqCst);
+        result
+    }
+}
+
+pub(crate) fn behind(run: impl FnOnce()) {
     let before = BEHIND.replace(true);
     run();
     BEHIND.set(before);
-}
-
-fn refused(error: Error<u32>) -> u32 {
-    match error {
-        Error::Fetch(load) => *load,
-        other => panic!("nothing panics, asks for itself or is closed: {other:?}"),
-    }
-}
-
-fn answered(got: Result<Served<Key, u32, u32>, Error<u32>>) -> Answer {
-    got.map_err(refused).map_or_else(Answer::Error, |served| Answer::Value(*served))
-}
-
-fn was_loaded(served: &Served<Key, u32, u32>) -> bool {
-    !matches!(served.state(), State::Fallback { .. })
-}
-
-/// Where the threads meet before each round: asleep until all are there, then for a moment by spinning, so
-/// that they start together.
-#[derive(Default)]
-struct Gate {
-    arrived: Mutex<usize>,
-    all_there: Condvar,
-    awake: AtomicUsize,
-    broken: AtomicBool,
-}
-
-impl Gate {
-    fn meet(&self, round: usize) {
-        let everybody = (round + 1) * THREADS;
-        let mut arrived = self.arrived.lock().expect("nobody panics with it");
-        *arrived += 1;
-        self.all_there.notify_all();
-        let late = |arrived: &mut usize| *arrived < everybody && !self.broken.load(SeqCst);
-        let waited = self.all_there.wait_timeout_while(arrived, PATIENCE, late);
-        let (arrived, _) = waited.expect("nobody panics with it");
-        assert!(*arrived >= everybody, "another thread failed, or hangs");
-        drop(arrived);
-        self.awake.fetch_add(1, SeqCst);
-        for _ in 0..3_000 {
-            if self.awake.load(SeqCst) >= everybody {
-                break;
-            }
-            std::hint::spin_loop();
-        }
-    }
-}
-
-/// Tells the others when a thread ends by a panic.
-struct Breaks<'a>(&'a Gate);
-
-impl Drop for Breaks<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.broken.store(true, SeqCst);
-            self.0.all_there.notify_all();
-        }
-    }
-}
-
-/// Plays the rounds one after the other, each on the same threads, and judges them.
-fn play(rounds: &[Round]) {
-    let gate = Gate::default();
-    let played: Vec<Vec<Vec<Event>>> = thread::scope(|scope| {
-        let gate = &gate;
-        let play = |thread| {
-            scope.spawn(move || {
-                let _breaks = Breaks(gate);
-                let play = |(nth, round): (usize, &Round)| {
-                    gate.meet(nth);
-                    round.play(thread)
-                };
-                rounds.iter().enumerate().map(play).collect()
-            })
-        };
-        let threads: Vec<_> = (0..THREADS).map(play).collect();
-        threads.into_iter().map(|t| t.join().expect("the calls return")).collect()
-    });
-    let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
-    for round in rounds {
-        round.judge(played.iter_mut().flat_map(|t| t.next().expect("one each")).collect());
-    }
-}
-
-/// Runs `f` with a thread that does the refreshes.
-fn refreshing(f: impl FnOnce(&mpsc::Sender<Job>)) {
-    let (jobs, to_run) = mpsc::channel::<Job>();
-    let refresher = thread::spawn(move || behind(|| to_run.into_iter().for_each(Job::run)));
-    f(&jobs);
-    drop(jobs);
-    refresher.join().expect("a job never panics");
-}
-
-/// Runs and judges so many histories.
-pub(crate) fn histories(setting: Setting, count: usize) {
-    const BATCH: usize = 200;
-    refreshing(|jobs| {
-        for batch in 0..count.div_ceil(BATCH) {
-            let seeds = (batch * BATCH) as u64..((batch + 1) * BATCH) as u64;
-            let round = |seed| Round::new(setting, seed, Default::default(), jobs);
-            play(&seeds.map(round).collect::<Vec<_>>());
-        }
-    });
-}
-
-/// Runs and judges the history of this script.
-pub(crate) fn scripted(setting: Setting, seed: u64, scripts: [Vec<u8>; THREADS]) {
-    refreshing(|jobs| play(&[Round::new(setting, seed, scripts, jobs)]));
 }

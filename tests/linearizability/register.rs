@@ -9,6 +9,8 @@
 //! A `set` is two steps as well: it replaces, and then gives the load that it overtook its value. A load that
 //! ends between the two is not stored, and yet it is its own value that its callers get.
 //!
+//! A load that is given up frees its key and is nothing else: who joined it asks again.
+//!
 //! With eviction on, absent is always a possible answer, but it empties the register: a vanished value that
 //! returns is an error.
 
@@ -40,6 +42,8 @@ pub(crate) enum Op {
         ok: bool,
         got: Outcome,
     },
+    /// The load was dropped before its end.
+    Abandon(u32),
     /// At rest, over all keys: how many loads were not stored because a write came first.
     Rest {
         late: u64,
@@ -162,6 +166,14 @@ impl Register {
                 Some(())
             }
             Op::End { load, ok, got } => self.end(load, ok, got, late),
+            Op::Abandon(load) => {
+                let (standing, promise) = self.loads.remove(&load)?;
+                if standing == Standing::Attached {
+                    self.attached = None;
+                }
+                // It has no outcome that anybody could have got.
+                (promise == Promise::Nothing).then_some(())
+            }
             Op::Rest { .. } => None,
         }
     }
