@@ -8,7 +8,9 @@
 //! looks again, another key takes the spot, or it ends. It keeps the memory of the table, and so must
 //! not outlive it for long.
 //!
-//! A key gets its spot when it is missed there twice running, so that keys that come once pass by.
+//! A spot warms up with its hits and cools with every miss of another key. A cold one goes to the key that is
+//! missed there twice running: neither keys that come once nor those that come now and then take it from
+//! a hotter one.
 
 use std::borrow::Borrow;
 
@@ -16,6 +18,9 @@ use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 use crate::table::{Hashed, Pos, Table, Watched};
 use crate::time::Tick;
+
+/// The most that a spot is warm: so many misses of others it withstands.
+const HOT: u16 = 8;
 
 /// What one thread watches.
 pub(crate) struct HotSet<K, V, E> {
@@ -27,8 +32,9 @@ pub(crate) struct HotSet<K, V, E> {
 struct Spot<K, V, E> {
     /// Of the key whose slot is watched.
     hash: u32,
-    /// Of the key that was missed here last.
-    rival: u32,
+    /// Half the hash of the key that was missed here last.
+    rival: u16,
+    heat: u16,
     pos: Pos,
     slot: Option<Watched<K, V, E>>,
 }
@@ -38,7 +44,7 @@ const _: () = assert!(size_of::<Spot<u64, u64, u64>>() == 64);
 
 impl<K, V, E> HotSet<K, V, E> {
     pub(crate) fn new(spots: usize) -> Self {
-        let vacant = || Spot { hash: 0, rival: 0, pos: Pos::default(), slot: None };
+        let vacant = || Spot { hash: 0, rival: 0, heat: 0, pos: Pos::default(), slot: None };
         HotSet { spots: (0..spots).map(|_| vacant()).collect() }
     }
 
@@ -80,7 +86,7 @@ impl<K, V, E> HotSet<K, V, E> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let (pos, s) = self.spot(hashed)?.published(hashed, key)?;
+        let (pos, s) = self.spot(hashed)?.warm(hashed, key)?;
         if !s.is_fresh(now) {
             return None;
         }
@@ -96,7 +102,12 @@ impl<K, V, E> HotSet<K, V, E> {
         Q: Eq + ?Sized,
     {
         let Some(spot) = self.spot(hashed) else { return };
-        if std::mem::replace(&mut spot.rival, hashed.upper()) != hashed.upper()
+        if spot.heat > 0 && spot.hash != hashed.upper() {
+            spot.heat -= 1;
+            return;
+        }
+        let rival = (hashed.upper() >> 16) as u16;
+        if std::mem::replace(&mut spot.rival, rival) != rival
             || spot.published(hashed, key).is_some()
         {
             return;
@@ -104,7 +115,7 @@ impl<K, V, E> HotSet<K, V, E> {
         let Some((pos, held)) = table.find(hashed, key) else { return };
         // Given back before the watch begins, which clones what is published by then.
         drop(held);
-        (spot.hash, spot.pos) = (hashed.upper(), pos);
+        (spot.hash, spot.heat, spot.pos) = (hashed.upper(), 0, pos);
         spot.slot = Some(table.watch(pos));
     }
 
@@ -117,6 +128,19 @@ impl<K, V, E> HotSet<K, V, E> {
 }
 
 impl<K, V, E> Spot<K, V, E> {
+    /// As `published`, and a use.
+    #[inline(always)]
+    fn warm<Q>(&mut self, hashed: Hashed, key: &Q) -> Option<(Pos, &Arc<Snapshot<K, V, E>>)>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        if self.hash == hashed.upper() && self.heat < HOT {
+            self.heat += 1;
+        }
+        self.published(hashed, key)
+    }
+
     #[inline(always)]
     fn published<Q>(&mut self, hashed: Hashed, key: &Q) -> Option<(Pos, &Arc<Snapshot<K, V, E>>)>
     where

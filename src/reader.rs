@@ -40,8 +40,8 @@ const SPOTS: usize = 256;
 /// for what hands out a [`Served`]. About two thirds of a hit through the cache on one thread, clock and
 /// hash included, as long as the spots in use fit the processor's first cache; beyond it the third line
 /// eats what is saved. Every other read costs some nanoseconds more than through the cache. A key enters
-/// the hot set when it is missed twice running at its spot, which costs one more look-up and two clones of
-/// an `Arc`. A spot is 64 bytes; nothing is allocated but by its making.
+/// the hot set when it is missed twice running at a spot whose own key is not read as often, which costs one
+/// more look-up and two clones of an `Arc`. A spot is 64 bytes; nothing is allocated but by its making.
 ///
 /// ```
 /// use lastcache::Cache;

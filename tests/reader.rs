@@ -27,6 +27,9 @@ fn hot<V: Copy + From<u8> + Send + Sync + 'static>(
     (cache, reader)
 }
 
+/// So many misses running take a spot from any other key.
+const OFTEN: usize = 16;
+
 /// Twice missed at its spot, a key is in the hot set.
 fn warm<V: Send + Sync + 'static>(reader: &mut Reader<u32, V, Failure>, keys: u32) {
     for key in 0..keys {
@@ -300,6 +303,26 @@ fn a_key_that_is_read_once_is_not_held() {
 }
 
 #[test]
+fn a_key_that_is_read_often_keeps_its_spot_from_one_that_is_not() {
+    let (cache, count) = tracked(10);
+    let mut reader = cache.reader_with(1);
+    for key in [1, 2] {
+        cache.set(key, Living(Arc::clone(&count)));
+    }
+    read(&mut reader, 1, 6);
+    for _ in 0..100 {
+        read(&mut reader, 2, 2);
+        read(&mut reader, 1, 3);
+    }
+    cache.delete(&2);
+    assert_eq!(living(&count), 1, "never held");
+    cache.delete(&1);
+    assert_eq!(living(&count), 1, "held");
+    reader.forget();
+    assert_eq!(living(&count), 0);
+}
+
+#[test]
 fn an_old_value_goes_when_its_spot_is_read_again_or_taken_or_forgotten() {
     let (cache, count) = tracked(10);
     let set = |key| assert!(cache.set(key, Living(Arc::clone(&count))));
@@ -320,7 +343,7 @@ fn an_old_value_goes_when_its_spot_is_read_again_or_taken_or_forgotten() {
     cache.delete(&1);
     set(2);
     assert_eq!(living(&count), 2);
-    read(&mut reader, 2, 2);
+    read(&mut reader, 2, OFTEN);
     assert_eq!(living(&count), 1, "another key took the spot");
 
     cache.delete(&2);
@@ -328,7 +351,7 @@ fn an_old_value_goes_when_its_spot_is_read_again_or_taken_or_forgotten() {
     reader.forget();
     assert_eq!(living(&count), 0, "forgotten");
     set(3);
-    read(&mut reader, 3, 2);
+    read(&mut reader, 3, OFTEN);
     cache.delete(&3);
     assert_eq!(living(&count), 1, "it fills again");
 }
@@ -394,6 +417,8 @@ fn a_key_read_only_by_a_reader_outlives_those_that_nobody_reads() {
     warm(&mut reader, 10);
     for key in 2_000..2_000 + 10 * 50 {
         cache.set(key, 1);
+        // Past its probation, so that the hand has to find others.
+        assert_eq!(cache.get(&key, never).ok(), Some(1));
         for key in 0..10 {
             assert_eq!(
                 reader.get(&key, never).ok(),
@@ -428,7 +453,8 @@ fn a_destructor_that_panics_where_the_hot_set_lets_go_harms_that_call_alone() {
         cache.set(2, Bomb(false));
         let key = if takes_the_spot { 2 } else { 1 };
         let call = |reader: &mut Reader<_, _, _>| {
-            catch_unwind(AssertUnwindSafe(|| [key, key].map(|key| read(reader, key)))).is_err()
+            let reads = || (0..OFTEN).for_each(|_| _ = read(reader, key));
+            catch_unwind(AssertUnwindSafe(reads)).is_err()
         };
         assert!(call(&mut reader), "bang");
         assert!(!call(&mut reader), "once");
