@@ -34,6 +34,10 @@ const REASONS: &[(&str, &str)] = &[
          others come with ahash, foldhash or xxHash.",
     ),
     (
+        "async hit",
+        "As the hits of threads: `get_async` looks a value up before anything of it waits.",
+    ),
+    (
         "one key",
         "Maps that pin an epoch write nothing that another thread reads, and pay no read-modify-writes \
          for the value.",
@@ -59,11 +63,7 @@ const REASONS: &[(&str, &str)] = &[
         "Every miss here is a whole flight: a placeholder, a claim that later callers join, a publish, \
          and the end of the flight: three allocations. Peers without single flight only insert.",
     ),
-    (
-        "get_swr",
-        "A stale hit leaves the short path of a fresh one: it looks the key up again, reads the state word to see \
-         the refresh that is under way, and counts itself.",
-    ),
+    ("get_swr", "A stale hit reads the state word too, to see the refresh that is under way."),
     (
         "latency",
         "A hit that is never blocked still shares its processor with seven other threads: the percentiles \

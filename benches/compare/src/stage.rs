@@ -1,6 +1,8 @@
 //! Runs a line of the table that does one operation over and over: fills every candidate, then measures.
 
-use crate::candidates::{Entry, all, all_reading, bounded, by_default, no_work, nothing};
+use crate::candidates::{
+    Entry, all, all_reading, bounded, by_default, for_tasks, no_work, nothing,
+};
 use crate::figures::{Block, metric};
 use crate::keys::{Key, Kilobyte, Shared, Value, Walk};
 use crate::measure::{Effort, Work, rounds};
@@ -59,6 +61,7 @@ pub(crate) fn run(line: &Line<'_>, tick: &mut dyn FnMut()) -> Vec<Block> {
         (Data::Shared, _) => read::<u64, Shared>(line, all_reading(), tick),
         (Data::Kilobytes, _) => read::<u64, Kilobyte>(line, all_reading(), tick),
         (Data::Numbers, Who::ByDefault) => read(line, by_default(), tick),
+        (Data::Numbers, Who::Tasks) => read(line, for_tasks(), tick),
         (Data::Numbers, _) => {
             let entries = if who == Who::Bounded { bounded() } else { all() };
             let filled = entries.into_iter().chain([no_work()]).map(|entry| match op {
@@ -92,6 +95,7 @@ pub(crate) fn ticks(what: What, plan: Plan, effort: Effort) -> u64 {
         Who::All => all().len(),
         Who::Bounded => bounded().len(),
         Who::ByDefault => by_default().len(),
+        Who::Tasks => for_tasks().len(),
     };
     let rounds: usize = plan.threads(threads).iter().map(|n| effort.on(*n).rounds + 1).sum();
     ((candidates + 1) * rounds) as u64

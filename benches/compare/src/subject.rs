@@ -31,10 +31,12 @@ pub(crate) struct Lap {
 
 /// How many calls stand between two looks at the time.
 const BATCH: u64 = 256;
+/// How many come before the first look: the processor's caches fill, and what a thread keeps for its calls.
+const WARM_UP: u64 = 8_192;
 
 /// A candidate that is filled and read.
 pub(crate) trait Subject<K, V>: Send + Sync {
-    /// Reads from this step on. After a batch that warms up it calls `ready`, which says until when.
+    /// Reads from this step on. After some that warm up it calls `ready`, which says until when.
     fn read_on(&self, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap;
     fn put(&self, n: u64);
     /// How many of the keys below this one are there.
@@ -165,11 +167,11 @@ impl<C: Candidate<u64, u64>> Worker for C {
 #[inline]
 fn repeat(from: u64, ready: &mut dyn FnMut() -> Instant, mut op: impl FnMut(u64, &mut u64)) -> Lap {
     let mut missed = 0;
-    (from..from + BATCH).for_each(|step| op(step, &mut missed));
+    (from..from + WARM_UP).for_each(|step| op(step, &mut missed));
     let end = ready();
     missed = 0;
     let start = Instant::now();
-    let mut step = from + BATCH;
+    let mut step = from + WARM_UP;
     let mut now = start;
     while now < end {
         for _ in 0..BATCH {
@@ -178,5 +180,5 @@ fn repeat(from: u64, ready: &mut dyn FnMut() -> Instant, mut op: impl FnMut(u64,
         }
         now = Instant::now();
     }
-    Lap { calls: step - from - BATCH, nanos: (now - start).as_nanos() as u64, missed }
+    Lap { calls: step - from - WARM_UP, nanos: (now - start).as_nanos() as u64, missed }
 }

@@ -50,6 +50,8 @@ pub(crate) enum Who {
     Bounded,
     /// Those whose own defaults differ, with these.
     ByDefault,
+    /// Those that answer tasks, by those calls.
+    Tasks,
 }
 
 use Data::{Kilobytes, Numbers, Shared, Strings};
@@ -76,15 +78,10 @@ const fn other(name: &'static str, what: What) -> Workload {
 const K: u64 = 1_000;
 const M: u64 = 1_000_000;
 
-/// Who else is asked for its defaults: the same hits as in the first line.
-const BY_DEFAULT: What = What::Calls {
-    op: Read,
-    data: Numbers,
-    keys: K,
-    skew: Zipf,
-    threads: &[1, 2],
-    who: Who::ByDefault,
-};
+/// The hits of the first line, by others.
+const fn hits_of(who: Who) -> What {
+    What::Calls { op: Read, data: Numbers, keys: K, skew: Zipf, threads: &[1, 2], who }
+}
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Workload] = &[
@@ -105,7 +102,8 @@ pub(crate) const TABLE: &[Workload] = &[
     calls("50/50 100k zipf",       true,  Mixed(50), Numbers,   (100 * K, Zipf),    &[1, 2, 16]),
     calls("insert at capacity 10k", true, Insert,    Numbers,   (10 * K, One),      &[1, 2]),
     calls("set 100k zipf",         true,  Set,       Numbers,   (100 * K, Zipf),    &[1, 2, 4, 16, 64]),
-    Workload { name: "default hit 1k zipf", quick: true, what: BY_DEFAULT },
+    other("default hit 1k zipf",   hits_of(Who::ByDefault)),
+    other("async hit 1k zipf",     hits_of(Who::Tasks)),
     other("stale hit 1k zipf",     What::Stale),
     other("latency",               What::Latency),
     other("memory",                What::Memory),

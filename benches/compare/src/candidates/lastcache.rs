@@ -47,7 +47,7 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ThroughReaders<K, V, S> {
     }
 
     fn local(&self) -> Self::Local {
-        self.0.0.reader()
+        self.0.0.reader_with((4 * self.0.0.capacity()).min(4_096))
     }
 
     #[inline]

@@ -13,6 +13,7 @@ mod naive;
 mod nothing;
 mod others;
 mod quick_cache;
+mod tasks;
 
 use std::hash::{BuildHasher, RandomState};
 
@@ -149,7 +150,11 @@ pub(crate) fn family(name: &str) -> Option<Family> {
 /// The name of each candidate, its family, and what is said of it in the report.
 pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
     ("lastcache", Family::Own, "`get_with`, coarse clock"),
-    ("lastcache Reader", Family::Own, "`get_with` through a `Reader` of 256 spots per thread"),
+    (
+        "lastcache Reader",
+        Family::Own,
+        "through a `Reader` per thread: four spots for each key, 4,096 at most",
+    ),
     ("moka", Family::FreeCache, "sync cache, own TTL, `get`"),
     ("quick_cache", Family::LockedCache, "deadline in the value, `get`"),
     ("foyer-memory", Family::LockedCache, "S3-FIFO, deadline in the value, read through its entry"),
@@ -237,6 +242,15 @@ pub(crate) fn by_default() -> Vec<Reading<u64, u64>> {
     ]
 }
 
+/// Those that answer tasks too, by those calls.
+pub(crate) fn for_tasks() -> Vec<Reading<u64, u64>> {
+    vec![
+        entry::<tasks::Lastcache<u64, u64, FixedState>, _>("lastcache"),
+        entry::<tasks::Moka<u64, u64, FixedState>, _>("moka"),
+        entry::<tasks::Quick<u64, Dated<u64>, FixedState>, _>("quick_cache"),
+    ]
+}
+
 /// The measuring loop with nothing in it.
 pub(crate) fn nothing<K: Key, V: Value>() -> Reading<K, V> {
     entry::<nothing::Nothing, _>(LOOP)
@@ -279,6 +293,7 @@ mod tests {
     fn every_candidate_is_described_and_keeps_what_it_is_given() {
         all().iter().for_each(keeps_what_it_is_given);
         by_default().iter().for_each(keeps_what_it_is_given);
+        for_tasks().iter().for_each(keeps_what_it_is_given);
     }
 
     #[test]

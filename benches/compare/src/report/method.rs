@@ -3,12 +3,13 @@
 pub(crate) const METHOD: &[&str] = &[
     "Every line of the table of workloads runs in a process of its own. Within it all candidates stand \
      ready at once and are measured in interleaved rounds: each round measures each candidate once, in an \
-     order that turns by one; the first round warms up and is forgotten. A figure is the median of the \
+     order that turns by one, after 8,192 calls that warm up; the first round is forgotten. A figure is the median of the \
      rounds, its spread the first and third quartile. Ratios are taken round by round.",
     "All candidates hash with foldhash's FixedState (TinyUFO cannot: ahash), hold the same keys and \
      values, and are asked to honour a TTL: their own if they have one, else a deadline beside the value, \
      compared with the kernel's coarse monotonic clock on every read. The workload `default hit` asks \
-     each for its own hasher and no TTL.",
+     each for its own hasher and no TTL, and `async hit` those that answer tasks by these calls: futures \
+     that are ready at the first poll.",
     "Every candidate is built for exactly the keys of the workload, or for the least more (2 % to 8 \
      times) with which it keeps them all: sharded caches evict before they are full. Time per operation \
      is what each thread sees: the time of all threads by all their calls. It contains the measuring \
