@@ -1,13 +1,14 @@
-//! Counters: exact at rest, however many threads count, come and go.
+//! Counters: exact at rest, however many threads count, come and go, and wherever the entry stands.
 
 #[path = "support/bench.rs"]
 mod bench;
 
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Barrier;
 use std::thread;
 
-use bench::{Plain, never, plain};
-use lastcache::ManualClock;
+use bench::{Fault, Plain, never, plain, secs};
+use lastcache::{CallerRuns, ManualClock};
 
 const HITS: usize = 3_000;
 
@@ -51,11 +52,43 @@ fn crowd(half: usize) {
     assert_eq!(cache.stats().hits, (half * (stayed + left + came)) as u64);
 }
 
-// One test, as the cells are the process's.
 #[test]
 fn no_count_is_lost_though_threads_outnumber_the_cells_and_come_and_go() {
     crowd(40);
     for _ in 0..20 {
         crowd(1);
     }
+}
+
+/// The same for all keys.
+#[derive(Default)]
+struct Constant;
+
+impl Hasher for Constant {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn hits_and_stale_hits_are_counted_as_such_wherever_the_entry_stands() {
+    const KEYS: u32 = 30;
+    let clock = ManualClock::new();
+    let hasher = BuildHasherDefault::<Constant>::default();
+    let cache = plain(&clock).executor(CallerRuns).hasher(hasher).build().unwrap();
+    for key in 0..KEYS {
+        assert!(cache.set(key, key));
+    }
+    for key in 0..KEYS {
+        assert_eq!(cache.get(&key, never).unwrap(), key);
+        assert!(!cache.get_swr(&key, never).unwrap().is_stale());
+    }
+    clock.set(secs(61));
+    for key in 0..KEYS {
+        assert!(cache.get_swr(&key, |_| Err::<u32, Fault>("down")).unwrap().is_stale());
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.stale_hits, stats.misses), (60, 30, 0));
 }
