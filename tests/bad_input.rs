@@ -130,6 +130,7 @@ fn again_and_again(
         assert!(panicked || !in_front, "the call returned");
     }
     as_good_as_new(&cache);
+    assert!(cache.close_timeout(Duration::ZERO), "a permit was kept");
     drop(cache);
     assert_eq!(live(), (0, 0), "keys and values are left");
     times

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use bench::{Fault, Plain, down, never, plain, secs};
+use bench::{Fault, Plain, Tray, down, never, plain, secs};
 use lastcache::{Builder, Cache, Lifetime, ManualClock};
 
 fn of(capacity: usize) -> Plain {
@@ -328,6 +328,24 @@ fn what_is_used_outlives_what_is_not() {
         for _ in 0..3 {
             cache.get(&key, never).unwrap();
         }
+    }
+    for new in 0..25 {
+        cache.set(1_000 + new, 0);
+    }
+    let kept = (0..25).filter(|key| cache.contains_key(key)).count();
+    assert!(kept >= 23, "{kept} of 25");
+}
+
+#[test]
+fn a_stale_value_that_is_read_is_used() {
+    let clock = ManualClock::new();
+    let cache = plain(&clock).capacity(50).executor(Tray::default()).build().unwrap();
+    for key in 0..50 {
+        cache.set(key, key);
+    }
+    clock.set(secs(61));
+    for key in 0..25 {
+        assert!(cache.get_swr(&key, never).unwrap().is_stale());
     }
     for new in 0..25 {
         cache.set(1_000 + new, 0);
