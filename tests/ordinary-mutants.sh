@@ -101,6 +101,8 @@ for line in "${files[@]}"; do
     all=$(cargo mutants --list --re "^src/$file.rs" | wc -l)
     unviable=$(lines "$out/unviable.txt")
     if (($(lines "$out/missed.txt") > 0)); then
+        # The second round passes by what is caught.
+        cat "$out/timeout.txt" >>"$out/caught.txt"
         round "$file" --iterate "${slower[@]}"
     fi
     missed=$(lines "$out/missed.txt")
