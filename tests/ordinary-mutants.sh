@@ -10,20 +10,20 @@
 set -euo pipefail
 
 root=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
-quick=(naive_model settings)
+quick=(go_v1 iteration settings)
 # Long tests, random programs and stress: what is ordinary shows in the others.
 long=(200_000 model:: one_hash_for program:: table:: ten_thousand under_threads while_the_cache_closes)
 files=(
     'answer: background counters rules single_flight tasks'
     'builder/check: inference'
     'builder/mod: background capacity inference'
-    'cache: background capacity go_v1 iteration'
-    'core: background capacity go_v1'
+    'cache: background capacity'
+    'core: background capacity'
     'duty: background rules single_flight tasks'
     'error: inference served single_flight'
     'fifo: background tasks'
     'hot: reader thread_hot_set'
-    'iter: iteration'
+    'iter: capacity'
     'load: background rules single_flight tasks'
     'lookup: background rules single_flight tasks'
     'policy: capacity rules'
