@@ -4,7 +4,7 @@
 mod bench;
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
@@ -334,6 +334,19 @@ fn what_is_used_outlives_what_is_not() {
     }
     let kept = (0..25).filter(|key| cache.contains_key(key)).count();
     assert!(kept >= 23, "{kept} of 25");
+}
+
+#[test]
+fn a_key_that_comes_back_soon_after_its_eviction_counts_as_used() {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache = Cache::<u32, u32>::builder().capacity(200).hasher(hasher).build().unwrap();
+    let set = |key: &u32| assert!(cache.set(*key, 0));
+    (0..400).for_each(|key| set(&key));
+    let evicted: Vec<u32> = (0..400).filter(|key| !cache.contains_key(key)).collect();
+    let (back, new): (&[u32], Vec<u32>) = (&evicted[150..], (1_000..1_250).collect());
+    back.iter().chain(&new).for_each(set);
+    let kept = back.iter().filter(|key| cache.contains_key(*key)).count();
+    assert!(kept >= 48, "{kept} of {}", back.len());
 }
 
 #[test]
