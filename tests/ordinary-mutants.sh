@@ -16,7 +16,7 @@ long=(200_000 model:: one_hash_for program:: table:: ten_thousand under_threads 
 files=(
     'answer: background counters rules single_flight tasks'
     'builder/check: inference'
-    'builder/mod: background capacity inference'
+    'builder/mod: background capacity inference thread_hot_set'
     'cache: background capacity'
     'core: background capacity'
     'duty: background rules single_flight tasks'
