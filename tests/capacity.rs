@@ -337,6 +337,28 @@ fn what_is_used_outlives_what_is_not() {
 }
 
 #[test]
+fn where_all_are_used_the_least_used_that_the_hand_saw_goes() {
+    const ROOM: u32 = 40;
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache =
+        Cache::<u32, u32>::builder().capacity(ROOM as usize).hasher(hasher).build().unwrap();
+    let used = |key: u32| {
+        assert!(cache.set(key, key));
+        cache.get(&key, |_| unreachable!("it is there")).unwrap();
+    };
+    (0..ROOM).for_each(used);
+    // In the order in which the hand comes by.
+    let keys: Vec<u32> = cache.iter().map(|entry| *entry.key()).collect();
+    // It takes a use off 24 of them; then it sees the others, and some of those again.
+    used(1_000);
+    let before: Vec<u32> = keys.iter().copied().filter(|key| cache.contains_key(key)).collect();
+    used(1_001);
+    let gone = before.iter().find(|key| !cache.contains_key(*key)).expect("one has gone");
+    let at = keys.iter().position(|key| key == gone).expect("it was there");
+    assert!(at < 20, "the {at}th, which had all its uses");
+}
+
+#[test]
 fn a_key_that_comes_back_soon_after_its_eviction_counts_as_used() {
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let cache = Cache::<u32, u32>::builder().capacity(200).hasher(hasher).build().unwrap();
@@ -352,7 +374,9 @@ fn a_key_that_comes_back_soon_after_its_eviction_counts_as_used() {
 #[test]
 fn a_stale_value_that_is_read_is_used() {
     let clock = ManualClock::new();
-    let cache = plain(&clock).capacity(50).executor(Tray::default()).build().unwrap();
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache =
+        plain(&clock).capacity(50).executor(Tray::default()).hasher(hasher).build().unwrap();
     for key in 0..50 {
         cache.set(key, key);
     }
