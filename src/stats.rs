@@ -102,10 +102,9 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add_many(&self, count: Count, n: u64) {
-        let mine = lease::known();
-        if mine < OWNED {
+        if let Some(own) = self.0[..OWNED].get(lease::known()) {
             // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
-            let cell = &self.0[mine][count as usize];
+            let cell = &own[count as usize];
             cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
         } else {
             self.add_first_or_shared(count, n);
