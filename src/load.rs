@@ -132,7 +132,7 @@ where
         };
         let published = self.clock.now();
         let ttl = lifetime.ttl.unwrap_or(settings.ttl);
-        let seed = u64::from(self.hash(key).upper()) << 32 ^ published.bits();
+        let seed = (u64::from(self.hash(key).upper()) << 32).wrapping_add(published.bits());
         Draft {
             value,
             weight,

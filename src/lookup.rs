@@ -88,15 +88,11 @@ where
                     }
                 }
             };
+            core.table.touch(pos);
             if held.is_fresh(now) {
-                core.table.touch(pos);
                 return Step::Hit(held, now);
             }
-            let next = Core::approach(core, || Place::of(pos, held.arc()), held.arc(), ask, now);
-            if !matches!(next, Next::Again) {
-                core.table.touch(pos);
-            }
-            match next {
+            match Core::approach(core, || Place::of(pos, held.arc()), held.arc(), ask, now) {
                 Next::Again => {}
                 Next::Stale(queued) => return Step::Stale(held, now, queued),
                 Next::BackOff(flight, why) => return Step::BackOff(held, now, flight, why),

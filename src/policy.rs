@@ -79,12 +79,8 @@ pub(crate) fn fresh_until(now: Tick, ttl: Duration, jitter: f64, seed: u64) -> T
     if jitter <= 0.0 || end == Tick::NEVER {
         return end;
     }
-    // Splitmix64's finaliser: neighbouring seeds end up far apart.
-    let mut x = seed.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    x ^= x >> 31;
-    let unit = (x >> 11) as f64 / (1u64 << 53) as f64;
+    // Fibonacci hashing: neighbouring seeds end up far apart.
+    let unit = (seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 11) as f64 / (1u64 << 53) as f64;
     let shortened = ttl.as_secs_f64() * (1.0 - jitter * unit);
     now.after(Duration::try_from_secs_f64(shortened).unwrap_or(ttl).min(ttl))
 }

@@ -1,8 +1,8 @@
 //! Counters that cost a hit no shared write.
 //!
 //! Sixty-four cells, each leased to one live thread of the process, which adds to it by a plain load
-//! and store; threads beyond that share one more cell by read-modify-writes. A cell's count survives
-//! its thread: the next owner goes on from it.
+//! and store; threads beyond that, and the first count of each, share one more cell by
+//! read-modify-writes. A cell's count survives its thread: the next owner goes on from it.
 
 use std::cell::Cell;
 
@@ -102,26 +102,21 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add_many(&self, count: Count, n: u64) {
-        let mine = lease::known();
-        if mine < OWNED {
+        if let Some(own) = self.0[..OWNED].get(lease::known()) {
             // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
-            let cell = &self.0[mine][count as usize];
+            let cell = &own[count as usize];
             cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
         } else {
             self.add_first_or_shared(count, n);
         }
     }
 
-    /// A thread's first count, and all of a thread that owns no cell.
+    /// A thread's first count, and all of a thread that finds no cell.
     #[cold]
     fn add_first_or_shared(&self, count: Count, n: u64) {
-        let mine = lease::settled();
-        if mine < OWNED {
-            self.add_many(count, n);
-        } else {
-            // Relaxed: as above.
-            self.0[SHARED][count as usize].fetch_add(n, Relaxed);
-        }
+        lease::choose();
+        // Relaxed: as above.
+        self.0[SHARED][count as usize].fetch_add(n, Relaxed);
     }
 
     fn sum(&self, count: Count) -> u64 {
@@ -134,53 +129,41 @@ mod lease {
     use super::*;
     use crate::sync::thread_local;
 
-    const UNKNOWN: usize = usize::MAX;
-
     /// A bit for every cell that a live thread owns.
     static TAKEN: AtomicU64 = AtomicU64::new(0);
 
     thread_local! {
         /// Needs no destructor, so it can be read as long as the thread lives.
-        static MINE: Cell<usize> = const { Cell::new(UNKNOWN) };
-        static RETURN: Return = const { Return(Cell::new(OWNED)) };
+        static MINE: Cell<usize> = const { Cell::new(OWNED) };
+        static RETURN: Return = const { Return(Cell::new(0)) };
     }
 
-    /// Gives the cell back when the thread ends; what it counts after that goes to the shared one.
-    struct Return(Cell<usize>);
+    /// Gives the cell back, by its bit, when the thread ends; what that counts later goes to the shared one.
+    struct Return(Cell<u64>);
 
     impl Drop for Return {
         fn drop(&mut self) {
             let _ = MINE.try_with(|mine| mine.set(OWNED));
-            if self.0.get() < OWNED {
-                // Release: hands what this thread counted to the next owner.
-                TAKEN.fetch_and(!(1 << self.0.get()), Release);
-            }
+            // Release: hands what this thread counted to the next owner.
+            TAKEN.fetch_and(!self.0.get(), Release);
         }
     }
 
-    /// The thread's cell, or none of the owned ones if it has none yet.
+    /// The thread's cell, or none of the owned ones if it has none.
     #[inline]
     pub(super) fn known() -> usize {
         MINE.try_with(Cell::get).unwrap_or(OWNED)
     }
 
-    /// The thread's cell, chosen now if need be.
-    pub(super) fn settled() -> usize {
-        let mine = known();
-        if mine == UNKNOWN { choose() } else { mine }
-    }
-
-    fn choose() -> usize {
+    /// Chooses a cell for the thread to count in from now on, if one is free.
+    pub(super) fn choose() {
         // Only a thread that will run the destructor may own a cell.
         let returns = RETURN.try_with(|_| ()).is_ok();
-        let free = |taken: u64| (returns && taken != u64::MAX).then(|| taken | (taken + 1));
+        let free = |taken: u64| Some(taken | taken.checked_add(1).filter(|_| returns)?);
         // Acquire: receives what the last owner counted.
-        let mine = match TAKEN.fetch_update(Acquire, Relaxed, free) {
-            Ok(taken) => taken.trailing_ones() as usize,
-            Err(_) => OWNED,
-        };
-        let _ = RETURN.try_with(|it| it.0.set(mine));
+        let Ok(taken) = TAKEN.fetch_update(Acquire, Relaxed, free) else { return };
+        let mine = taken.trailing_ones() as usize;
+        let _ = RETURN.try_with(|it| it.0.set(1 << mine));
         let _ = MINE.try_with(|it| it.set(mine));
-        mine
     }
 }

@@ -16,10 +16,11 @@ impl Tick {
     /// Later than every instant a clock shows: 584 years after its origin.
     pub(crate) const NEVER: Tick = Tick(NonZeroU64::MAX);
 
-    pub(crate) const fn from_nanos(nanos: u64) -> Tick {
-        // The last instant but one: `NEVER` never comes.
-        let nanos = if nanos < u64::MAX - 1 { nanos } else { u64::MAX - 2 };
-        Tick(NonZeroU64::MIN.saturating_add(nanos))
+    /// The last instant that a clock shows: `NEVER` never comes.
+    const LAST: Tick = Tick(NonZeroU64::new(u64::MAX - 1).expect("not zero"));
+
+    pub(crate) fn from_nanos(nanos: u64) -> Tick {
+        Tick(NonZeroU64::MIN.saturating_add(nanos)).min(Tick::LAST)
     }
 
     /// `self + d`, saturating to [`NEVER`](Tick::NEVER).

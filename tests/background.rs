@@ -300,6 +300,25 @@ fn queued_refreshes_that_are_dropped_in_turn_do_not_recurse_either() {
 }
 
 #[test]
+fn a_long_queue_that_a_close_drops_is_not_dropped_by_recursion() {
+    const KEYS: u32 = 10_000;
+    let small = thread::Builder::new().stack_size(128 * 1024);
+    let all = small.spawn(|| {
+        let (kept, _first) = mpsc::channel::<Job>();
+        let cache = stale(KEYS + 1, |b| {
+            b.refresh_queue(KEYS as usize).executor(move |job: Job| drop(kept.send(job)))
+        });
+        let refreshes: Vec<_> = (0..=KEYS)
+            .map(|key| cache.get_swr(&key, never).expect("stale").refresh().expect("queued"))
+            .collect();
+        cache.close();
+        // But the one that has begun.
+        assert_eq!(refreshes.iter().filter(|refresh| refresh.is_done()).count(), KEYS as usize);
+    });
+    all.expect("a thread starts").join().expect("the stack is large enough");
+}
+
+#[test]
 fn an_executor_that_drops_its_jobs_gives_them_up_and_keeps_no_permit() {
     let cache = stale(1, |b| b.executor(|job: Job| drop(job)));
     for _ in 0..5 {

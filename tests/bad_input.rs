@@ -63,19 +63,24 @@ fn a_zero_ttl_coalesces_concurrent_loads() {
 #[test]
 fn everything_for_ever_at_the_end_of_time() {
     let clock = ManualClock::new();
-    clock.set(Duration::from_nanos(u64::MAX - 10));
-    let cache = plain(&clock)
-        .ttl(Duration::MAX)
-        .stale_while_revalidate(Duration::MAX)
-        .stale_if_error(Duration::MAX)
-        .back_off(BackOff::exponential(Duration::MAX, Duration::MAX))
-        .jitter(1.0)
-        .build()
-        .unwrap();
-    cache.set(1, 1);
-    assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)));
-    assert_eq!(cache.get(&1, never).unwrap(), 1);
-    assert_eq!(cache.iter().count(), 1);
+    let last = Duration::from_nanos(u64::MAX);
+    for now in
+        [last - Duration::from_nanos(10), last - Duration::from_nanos(1), last, Duration::MAX]
+    {
+        clock.set(now);
+        let cache = plain(&clock)
+            .ttl(Duration::MAX)
+            .stale_while_revalidate(Duration::MAX)
+            .stale_if_error(Duration::MAX)
+            .back_off(BackOff::exponential(Duration::MAX, Duration::MAX))
+            .jitter(1.0)
+            .build()
+            .unwrap();
+        cache.set(1, 1);
+        assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::MAX)), "at {now:?}");
+        assert_eq!(cache.get(&1, never).unwrap(), 1);
+        assert_eq!(cache.iter().count(), 1);
+    }
 }
 
 // Row: a `Hash`/`Eq`/`Clone`/`Drop`/`Borrow` of the user's that panics.
@@ -130,6 +135,7 @@ fn again_and_again(
         assert!(panicked || !in_front, "the call returned");
     }
     as_good_as_new(&cache);
+    assert!(cache.close_timeout(Duration::ZERO), "a permit was kept");
     drop(cache);
     assert_eq!(live(), (0, 0), "keys and values are left");
     times

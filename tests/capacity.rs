@@ -4,12 +4,12 @@
 mod bench;
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher};
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use bench::{Fault, Plain, down, never, plain, secs};
+use bench::{Fault, Plain, Tray, down, never, plain, secs};
 use lastcache::{Builder, Cache, Lifetime, ManualClock};
 
 fn of(capacity: usize) -> Plain {
@@ -389,6 +389,61 @@ fn what_is_used_outlives_what_is_not() {
         for _ in 0..3 {
             cache.get(&key, never).unwrap();
         }
+    }
+    for new in 0..25 {
+        cache.set(1_000 + new, 0);
+    }
+    let kept = (0..25).filter(|key| cache.contains_key(key)).count();
+    assert!(kept >= 23, "{kept} of 25");
+}
+
+#[test]
+fn where_all_are_used_the_least_used_that_the_hand_saw_goes() {
+    const ROOM: u32 = 40;
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache =
+        Cache::<u32, u32>::builder().capacity(ROOM as usize).hasher(hasher).build().unwrap();
+    let used = |key: u32| {
+        assert!(cache.set(key, key));
+        cache.get(&key, |_| unreachable!("it is there")).unwrap();
+    };
+    (0..ROOM).for_each(used);
+    // In the order in which the hand comes by.
+    let keys: Vec<u32> = cache.iter().map(|entry| *entry.key()).collect();
+    // It takes a use off 24 of them; then it sees the others, and some of those again.
+    used(1_000);
+    let before: Vec<u32> = keys.iter().copied().filter(|key| cache.contains_key(key)).collect();
+    used(1_001);
+    let gone = before.iter().find(|key| !cache.contains_key(*key)).expect("one has gone");
+    let at = keys.iter().position(|key| key == gone).expect("it was there");
+    assert!(at < 20, "the {at}th, which had all its uses");
+}
+
+#[test]
+fn a_key_that_comes_back_soon_after_its_eviction_counts_as_used() {
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache = Cache::<u32, u32>::builder().capacity(200).hasher(hasher).build().unwrap();
+    let set = |key: &u32| assert!(cache.set(*key, 0));
+    (0..400).for_each(|key| set(&key));
+    let evicted: Vec<u32> = (0..400).filter(|key| !cache.contains_key(key)).collect();
+    let (back, new): (&[u32], Vec<u32>) = (&evicted[150..], (1_000..1_250).collect());
+    back.iter().chain(&new).for_each(set);
+    let kept = back.iter().filter(|key| cache.contains_key(*key)).count();
+    assert!(kept >= 48, "{kept} of {}", back.len());
+}
+
+#[test]
+fn a_stale_value_that_is_read_is_used() {
+    let clock = ManualClock::new();
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let cache =
+        plain(&clock).capacity(50).executor(Tray::default()).hasher(hasher).build().unwrap();
+    for key in 0..50 {
+        cache.set(key, key);
+    }
+    clock.set(secs(61));
+    for key in 0..25 {
+        assert!(cache.get_swr(&key, never).unwrap().is_stale());
     }
     for new in 0..25 {
         cache.set(1_000 + new, 0);

@@ -241,6 +241,7 @@ fn a_victim_whose_drop_panics_gives_its_room_back() {
         }));
         assert_eq!(message(&*panic.expect_err("the victim's drop panics")), "in Drop");
         assert!(cache.peek(&1).is_none(), "it was evicted");
+        assert!(cache.peek(&2).is_some(), "and dropped once the newcomer was there");
         cache.clear();
         assert_eq!(cache.len(), 0, "no room was lost");
         assert!(cache.set(3, Counted::new(3, &ledger)) && cache.peek(&3).is_some());

@@ -3,7 +3,7 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bench::{Fault, Tray, down, never, plain, secs};
 use lastcache::{
@@ -52,6 +52,8 @@ fn capacity_is_at_least_one_and_at_most_two_to_the_31() {
     names(builder().capacity((1 << 31) + 1), &["capacity"], &["2147483649", "at most 2^31"]);
     names(builder().capacity(usize::MAX), &["capacity"], &["at most 2^31"]);
     assert!(accepted(builder().capacity(1)));
+    // The most is more than fits here: that it is accepted shows in what is refused after it.
+    names(builder().capacity(1 << 31).jitter(2.0), &["jitter"], &[]);
 }
 
 #[test]
@@ -147,6 +149,47 @@ fn a_coarse_clock_refuses_short_times() {
     assert!(accepted(builder().clock(Clock::precise()).ttl(short)));
     assert!(accepted(builder().clock(ManualClock::new()).ttl(Duration::from_nanos(1))));
     assert!(accepted(builder().ttl(Duration::from_nanos(1))), "the default choice always fits");
+}
+
+/// The least age above nothing that values are first seen at: a step of the clock, or what a call takes.
+fn step(builder: Build) -> Duration {
+    let cache = builder.build().unwrap();
+    let begun = Instant::now();
+    let first_age = |_| {
+        cache.set(1, 10);
+        loop {
+            let age = cache.peek(&1).expect("it is inside its windows").age();
+            if !age.is_zero() {
+                return age;
+            }
+            assert!(begun.elapsed() < secs(10), "the clock stands still");
+        }
+    };
+    (0..10).map(first_age).min().expect("there were some")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_default_clock_is_coarse_where_every_time_is_at_least_a_second() {
+    let (short, second) = (Duration::from_millis(999), secs(1));
+    let seconds = || {
+        let windows = builder().ttl(second).stale_if_error(second).stale_while_revalidate(second);
+        windows.back_off(BackOff::fixed(second))
+    };
+    let fine = Duration::from_micros(500);
+    for coarse in [builder(), seconds(), builder().clock(Clock::coarse())] {
+        assert!(step(coarse) > fine);
+    }
+    for precise in [
+        seconds().ttl(short),
+        seconds().stale_if_error(short),
+        seconds().stale_while_revalidate(short),
+        seconds().back_off(BackOff::fixed(short)),
+        seconds().lifetime(|_, _| Lifetime::new()),
+        builder().clock(Clock::precise()),
+    ] {
+        assert!(step(precise) < fine);
+    }
 }
 
 #[test]

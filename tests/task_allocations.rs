@@ -5,8 +5,9 @@ mod controlled;
 #[path = "support/counting.rs"]
 mod counting;
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use controlled::{Cache, Collected, Failure, STALE, builder};
 use counting::allocations;
@@ -26,8 +27,8 @@ async fn absurd() -> Result<u32, Failure> {
 /// Polls once, without a waker that would cost anything.
 fn poll<F: Future>(future: F) -> Option<F::Output> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        std::task::Poll::Ready(output) => Some(output),
-        std::task::Poll::Pending => None,
+        Poll::Ready(output) => Some(output),
+        Poll::Pending => None,
     }
 }
 
@@ -101,4 +102,29 @@ fn a_refresh_that_is_ready_at_its_first_poll_allocates_three_times() {
     // Flight, task, snapshot; and a bag of the epoch's now and then.
     assert!((3.0..3.1).contains(&mean), "{mean} on average");
     assert_eq!(cache.stats().refreshes, u64::from(200 + MANY));
+}
+
+#[test]
+fn a_refresh_that_is_polled_again_allocates_once_more() {
+    let (clock, jobs) = (ManualClock::new(), Collected::default());
+    let cache = built(&clock, &jobs);
+    (0..200 + MANY).for_each(|key| assert!(cache.set(key, 1)));
+    clock.set(STALE);
+    let refresh = |key: u32| {
+        let mut polled = false;
+        let fetch = poll_fn(move |_| match std::mem::replace(&mut polled, true) {
+            false => Poll::Pending,
+            true => Poll::Ready(Ok(2)),
+        });
+        drop(poll(cache.get_swr_async(&key, fetch)).expect("stale"));
+        let mut job = pin!(jobs.next());
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(job.as_mut().poll(&mut context).is_pending());
+        assert!(job.as_mut().poll(&mut context).is_ready());
+    };
+    (0..200).for_each(refresh);
+    let count = allocations(|| (200..200 + MANY).for_each(refresh));
+    let mean = count as f64 / f64::from(MANY);
+    // As above, and the waker that a close would wake; its place is that of the one before.
+    assert!((4.0..4.1).contains(&mean), "{mean} on average");
 }

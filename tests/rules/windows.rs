@@ -233,6 +233,11 @@ fn jitter_of_nothing_and_of_everything_and_of_for_ever() {
     let cache = plain(&clock).ttl(secs(100)).jitter(0.0).build().unwrap();
     cache.set(1, 1);
     assert_eq!(cache.ttl(&1), Some(Ttl::Left(secs(100))));
+    // More digits than a fraction of it could have.
+    let long = Duration::new(1_000_000_000, 1);
+    let cache = plain(&clock).ttl(long).jitter(0.0).build().unwrap();
+    cache.set(1, 1);
+    assert_eq!(cache.ttl(&1), Some(Ttl::Left(long)));
     let cache = plain(&clock).ttl(secs(100)).jitter(1.0).build().unwrap();
     for key in 0..100 {
         cache.set(key, 1);

@@ -1,8 +1,11 @@
 //! Background refreshes of async fetches: polled by whatever runs futures, cancelled by the close.
 
+use std::future::poll_fn;
 use std::pin::pin;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
+use std::thread;
 use std::time::Duration;
 
 use lastcache::{Error, Job, ManualClock, RefreshHandle};
@@ -51,6 +54,34 @@ fn a_thread_may_run_it_too() {
     assert!(refresh.wait().is_ok());
     thread.end();
     assert_eq!(cache.peek(&1).as_deref(), Some(&11));
+}
+
+#[test]
+fn a_thread_that_runs_it_polls_again_only_when_it_is_woken() {
+    let (clock, jobs) = (ManualClock::new(), Collected::default());
+    let cache = builder(&clock).executor(jobs.clone()).build().expect("the settings agree");
+    cache.set(1, 10);
+    clock.set(STALE);
+    let polls = Arc::new(AtomicUsize::new(0));
+    let (give, given) = mpsc::channel();
+    let counted = Arc::clone(&polls);
+    let fetch = poll_fn(move |cx| {
+        if counted.fetch_add(1, SeqCst) > 0 {
+            return Poll::Ready(Ok(11));
+        }
+        give.send(cx.waker().clone()).expect("the test listens");
+        Poll::Pending
+    });
+    drop(at_once(cache.get_swr_async(&1, fetch)).expect("stale"));
+    let job = jobs.next();
+    let thread = go(move || job.run());
+    let waker = given.recv().expect("it is polled");
+    // Turns enough for one who would poll at once.
+    (0..1_000).for_each(|_| thread::yield_now());
+    assert_eq!(polls.load(SeqCst), 1);
+    waker.wake();
+    thread.end();
+    assert_eq!((polls.load(SeqCst), cache.peek(&1).as_deref()), (2, Some(&11)));
 }
 
 #[test]

@@ -1,0 +1,94 @@
+//! Counters: exact at rest, however many threads count, come and go, and wherever the entry stands.
+
+#[path = "support/bench.rs"]
+mod bench;
+
+use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Barrier;
+use std::thread;
+
+use bench::{Fault, Plain, never, plain, secs};
+use lastcache::{CallerRuns, ManualClock};
+
+const HITS: usize = 3_000;
+
+fn hit(cache: &Plain, times: usize) {
+    for _ in 0..times {
+        assert_eq!(cache.get(&1, never).unwrap(), 10);
+    }
+}
+
+/// As many threads stay as leave, and twice as many come when those have left.
+fn crowd(half: usize) {
+    let cache = plain(&ManualClock::new()).build().unwrap();
+    assert!(cache.set(1, 10));
+    let [early, late] = [Barrier::new(2 * half), Barrier::new(3 * half)];
+    // A thread's first count decides where it goes on counting; then all count at once.
+    let first = |barrier: &Barrier| {
+        hit(&cache, 1);
+        barrier.wait();
+        hit(&cache, HITS);
+    };
+    thread::scope(|scope| {
+        let leaving: Vec<_> = (0..half)
+            .map(|_| {
+                let leaving = scope.spawn(|| first(&early));
+                scope.spawn(|| {
+                    first(&early);
+                    late.wait();
+                    hit(&cache, HITS);
+                });
+                leaving
+            })
+            .collect();
+        for thread in leaving {
+            thread.join().unwrap();
+        }
+        for _ in 0..2 * half {
+            scope.spawn(|| first(&late));
+        }
+    });
+    let [stayed, left, came] = [1 + 2 * HITS, 1 + HITS, 2 * (1 + HITS)];
+    assert_eq!(cache.stats().hits, (half * (stayed + left + came)) as u64);
+}
+
+#[test]
+fn no_count_is_lost_though_threads_outnumber_the_cells_and_come_and_go() {
+    crowd(40);
+    for _ in 0..20 {
+        crowd(1);
+    }
+}
+
+/// The same for all keys.
+#[derive(Default)]
+struct Constant;
+
+impl Hasher for Constant {
+    fn write(&mut self, _: &[u8]) {}
+
+    fn finish(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn hits_and_stale_hits_are_counted_as_such_wherever_the_entry_stands() {
+    const KEYS: u32 = 30;
+    let clock = ManualClock::new();
+    let hasher = BuildHasherDefault::<Constant>::default();
+    let cache = plain(&clock).executor(CallerRuns).hasher(hasher).build().unwrap();
+    for key in 0..KEYS {
+        assert!(cache.set(key, key));
+    }
+    for key in 0..KEYS {
+        assert_eq!(cache.get(&key, never).unwrap(), key);
+        assert!(!cache.get_swr(&key, never).unwrap().is_stale());
+    }
+    clock.set(secs(61));
+    for key in 0..KEYS {
+        assert!(cache.get_swr(&key, |_| Err::<u32, Fault>("down")).unwrap().is_stale());
+    }
+    let stats = cache.stats();
+    assert_eq!((stats.hits, stats.stale_hits, stats.misses), (60, 30, 0));
+}
