@@ -33,6 +33,8 @@ files=(
     'served: background served single_flight'
     'stats: background capacity counters single_flight'
     'table/clock: capacity drops'
+    'table/hand: capacity'
+    'table/room: capacity drops'
     'time: background bad_input rules'
 )
 
