@@ -36,6 +36,10 @@ pub(crate) struct Failure<E> {
 }
 
 /// One published value of a key, or a placeholder.
+///
+/// In this order in memory: what a hit reads, from the key to the value, is one piece, and a small one is
+/// seldom on two cache lines, wherever the allocator puts it.
+#[repr(C)]
 pub(crate) struct Snapshot<K, V, E> {
     /// Who may load the key while this is what is published.
     pub(crate) word: State<Flight<K, V, E>>,
@@ -48,11 +52,12 @@ pub(crate) struct Snapshot<K, V, E> {
 }
 
 /// What a placeholder lacks. The tick's niche makes the `Option` free.
+#[repr(C)]
 struct Body<V> {
     published: Tick,
+    value: V,
     /// The value's own stale windows where they differ from the cache's.
     late: Option<Box<Late>>,
-    value: V,
 }
 
 /// A value about to be published.
