@@ -144,8 +144,11 @@ impl<K, V, E> Table<K, V, E> {
         let mut looks = 0;
         // Twice around a small table is as good as any number of times.
         for _ in 0..MOST_STEPS.min(2 * slots) {
+            if looks == LOOKS {
+                break;
+            }
             let unused = matches!(least, Some((0, ..)));
-            if looks == LOOKS || unused && !may_be_gone {
+            if unused && !may_be_gone {
                 break;
             }
             let pos = self.nth_slot(self.hand.step(slots));
