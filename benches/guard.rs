@@ -26,7 +26,13 @@ const MOST: f64 = 3.0;
 type Guarded = Cache<u64, u64, (), FixedState>;
 
 fn cache(clock: &ManualClock, capacity: u64) -> Guarded {
+    windows(clock, capacity, Duration::MAX)
+}
+
+/// Values are past their windows so long after their minute.
+fn windows(clock: &ManualClock, capacity: u64, late: Duration) -> Guarded {
     let builder = Cache::builder().capacity(capacity as usize).ttl(Duration::from_secs(60));
+    let builder = builder.stale_while_revalidate(late).stale_if_error(late);
     // Refreshes that never run: stale hits stay stale.
     let builder = builder.executor(|job: Job| std::mem::forget(job)).clock(clock);
     let builder = builder.max_concurrent_refresh(KEYS as usize).hasher(FixedState::default());
@@ -67,6 +73,17 @@ const KINDS: &[(&str, fn(u64))] = &[
     ("miss at capacity", |calls| {
         let cache = full(&ManualClock::new());
         (KEYS..KEYS + calls).for_each(|n| _ = black_box(cache.get(&n, |key| Ok(*key))));
+    }),
+    // Half of what is asked for was asked for lately. Hardly a value is kept until its windows are over, so
+    // there is seldom one to look for.
+    ("miss at capacity, windows that end", |calls| {
+        let clock = ManualClock::new();
+        let cache = windows(&clock, KEYS, Duration::from_secs(60));
+        for n in 0..2 * calls {
+            clock.advance(Duration::from_millis(10));
+            let key = if n % 2 == 0 { n } else { n - n.min(301) };
+            _ = black_box(cache.get(&key, |key| Ok(*key)));
+        }
     }),
     ("set", |calls| {
         let cache = full(&ManualClock::new());

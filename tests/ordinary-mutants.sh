@@ -33,7 +33,7 @@ files=(
     'served: background served single_flight'
     'stats: background capacity counters single_flight'
     'table/clock: capacity drops'
-    'table/hand: capacity'
+    'table/memory: capacity'
     'table/room: capacity drops'
     'time: background bad_input rules'
 )

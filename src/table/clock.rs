@@ -5,11 +5,15 @@
 //! insertion and then takes the least used it saw. A newcomer is on probation first, for as long as it
 //! takes a tenth of the capacity to come after it: one that nobody asked for meanwhile is the victim
 //! before anything the hand would find, so that keys that come once leave soon. What is past its windows
-//! goes before all others; what is being loaded is passed over.
+//! goes before all others, and a second hand, the scout, looks for it when there may be some. What is being
+//! loaded is passed over.
 //!
 //! This is S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi, SOSP 2023) with the table in place of the main queue.
 
-use super::bucket::PROBATION;
+use std::ops::ControlFlow::{self, Break, Continue};
+
+use super::bucket::{PROBATION, UNUSED};
+use super::memory::{Hand, Horizon};
 use super::room::Taken;
 use super::{Pos, Table};
 use crate::snapshot::{Hold, Snapshot};
@@ -22,6 +26,9 @@ const LOOKS: usize = 24;
 const MOST_STEPS: usize = 4_096;
 /// Evictions that one value may cost.
 const MOST_EVICTIONS: usize = 16;
+
+/// Who is to go.
+type Victim<K, V, E> = (Pos, Hold<K, V, E>);
 
 /// What making room cost others. The victims are dropped with it, when the step that they made room
 /// for is over: their destructors are the user's.
@@ -94,8 +101,8 @@ impl<K, V, E> Table<K, V, E> {
             }
         }
         taken.weight = more;
-        // Last, since the hand may have come around meanwhile.
-        self.hand.horizon.note(n.deadlines(&self.late).gone_at());
+        // Last, since the scout may have come around meanwhile.
+        self.memory.horizon.note(n.deadlines(&self.late).gone_at());
         Some(taken)
     }
 
@@ -105,29 +112,22 @@ impl<K, V, E> Table<K, V, E> {
         if self.buckets[pos.bucket].uses(pos.slot) != PROBATION {
             return None;
         }
-        let released = self.hand.probation.enter(pos.bucket * SLOTS + pos.slot)?;
+        let released = self.memory.probation.enter(pos.bucket * SLOTS + pos.slot)?;
         Some(self.nth_slot(released)).filter(|released| *released != pos)
     }
 
     /// The slot of this number, counted around the table.
     fn nth_slot(&self, n: usize) -> Pos {
-        let at = n % (self.buckets.len() * SLOTS);
+        let at = n % self.slots();
         Pos { bucket: at / SLOTS, slot: at % SLOTS }
     }
 
-    /// A value whose probation is over: the first choice if nobody asked for it. One that somebody did ask
-    /// for has had its due, and is as unused as any from here on.
-    fn failed_probation(&self, pos: Pos) -> Option<(u64, Pos, Hold<K, V, E>)> {
-        let held = self.load(pos)?;
-        if !held.has_value() || held.word.in_flight() {
-            return None;
-        }
-        let uses = self.buckets[pos.bucket].unuse(pos.slot);
-        (uses <= PROBATION).then_some((0, pos, held))
+    fn slots(&self) -> usize {
+        self.buckets.len() * SLOTS
     }
 
-    /// Evicts one value, the hand's or the `released` one, and hands its unit to `taken`, unless somebody
-    /// else was quicker; `false` when there is nothing that may be taken.
+    /// Evicts one value and hands its unit to `taken`, unless somebody else was quicker; `false` when there
+    /// is nothing that may be taken. `released`: whose probation is over.
     ///
     /// The unit is handed over in the very step that frees it: what else was looked at may be dropped
     /// in here, and its destructor panic.
@@ -138,50 +138,86 @@ impl<K, V, E> Table<K, V, E> {
         tally: &mut Tally<K, V, E>,
         taken: &mut Taken<'_>,
     ) -> bool {
-        let slots = self.buckets.len() * SLOTS;
-        let may_be_gone = self.hand.horizon.reached(now);
-        let mut least = released.and_then(|pos| self.failed_probation(pos));
+        let victim = self.gone(now);
+        let victim = victim.or_else(|| released.and_then(|pos| self.failed_probation(pos)));
+        let Some((pos, held)) = victim.or_else(|| self.least_used()) else { return false };
+        self.take(pos, &held, now, tally, taken);
+        true
+    }
+
+    /// A value past its windows, if there may be one and the scout comes by it soon.
+    fn gone(&self, now: Tick) -> Option<Victim<K, V, E>> {
+        let Horizon { scout, .. } = &self.memory.horizon;
+        if !self.memory.horizon.reached(now) {
+            return None;
+        }
+        self.sweep(scout, |turn, pos, held| {
+            let gone_at = held.deadlines(&self.late).gone_at();
+            self.memory.horizon.see(turn, gone_at);
+            if now >= gone_at && !held.word.in_flight() {
+                return Break((pos, held));
+            }
+            Continue(1)
+        })
+    }
+
+    /// A value whose probation is over and that nobody asked for. One that somebody did ask for has had its
+    /// due, and is as unused as any from here on.
+    fn failed_probation(&self, pos: Pos) -> Option<Victim<K, V, E>> {
+        let held = self.load(pos)?;
+        if !held.has_value() || held.word.in_flight() {
+            return None;
+        }
+        let uses = self.buckets[pos.bucket].unuse(pos.slot);
+        (uses <= PROBATION).then_some((pos, held))
+    }
+
+    /// The first unused value that the hand comes by, or the least used of those that it may look at.
+    fn least_used(&self) -> Option<Victim<K, V, E>> {
+        let mut least: Option<(u64, Victim<K, V, E>)> = None;
+        let unused = self.sweep(&self.memory.hand, |_, pos, held| {
+            if held.word.in_flight() {
+                return Continue(0);
+            }
+            let uses = self.buckets[pos.bucket].cool(pos.slot);
+            if uses == UNUSED {
+                return Break((pos, held));
+            }
+            if least.as_ref().is_none_or(|(fewest, _)| uses < *fewest) {
+                least = Some((uses, (pos, held)));
+            }
+            Continue(1)
+        });
+        unused.or(least.map(|(_, victim)| victim))
+    }
+
+    /// Moves a hand on over the values, until one is found or enough were looked at: `visit` says how many
+    /// looks it was. It is told the hand's turn.
+    fn sweep<R>(
+        &self,
+        hand: &Hand,
+        mut visit: impl FnMut(usize, Pos, Hold<K, V, E>) -> ControlFlow<R, usize>,
+    ) -> Option<R> {
         let mut looks = 0;
         // Twice around a small table is as good as any number of times.
-        for _ in 0..MOST_STEPS.min(2 * slots) {
+        for _ in 0..MOST_STEPS.min(2 * self.slots()) {
+            let at = hand.step();
+            let pos = self.nth_slot(at);
+            let bucket = &self.buckets[pos.bucket];
+            if pos.slot == 0 && bucket.taken().next().is_none() {
+                hand.skip(SLOTS - 1);
+                continue;
+            }
+            let Some(held) = self.load(pos).filter(|held| held.has_value()) else { continue };
+            match visit(at / self.slots(), pos, held) {
+                Break(found) => return Some(found),
+                Continue(more) => looks += more,
+            }
             if looks == LOOKS {
                 break;
             }
-            let unused = matches!(least, Some((0, ..)));
-            if unused && !may_be_gone {
-                break;
-            }
-            let pos = self.nth_slot(self.hand.step(slots));
-            let bucket = &self.buckets[pos.bucket];
-            if pos.slot == 0 && bucket.taken().next().is_none() {
-                self.hand.skip(SLOTS - 1);
-                continue;
-            }
-            let Some(held) = self.load(pos) else { continue };
-            if !held.has_value() {
-                continue;
-            }
-            let gone_at = held.deadlines(&self.late).gone_at();
-            self.hand.horizon.see(gone_at);
-            if held.word.in_flight() {
-                continue;
-            }
-            if now >= gone_at {
-                self.take(pos, &held, true, tally, taken);
-                return true;
-            }
-            looks += 1;
-            // Once an unused one is found, the rest is looked at for what is gone, and not aged.
-            if !unused {
-                let uses = bucket.cool(pos.slot);
-                if least.as_ref().is_none_or(|(fewest, ..)| uses < *fewest) {
-                    least = Some((uses, pos, held));
-                }
-            }
         }
-        let Some((_, pos, held)) = least else { return false };
-        self.take(pos, &held, false, tally, taken);
-        true
+        None
     }
 
     /// Evicts one entry, unless somebody loads it: closes first, so that nobody can any more.
@@ -189,7 +225,7 @@ impl<K, V, E> Table<K, V, E> {
         &self,
         pos: Pos,
         s: &Snapshot<K, V, E>,
-        gone: bool,
+        now: Tick,
         tally: &mut Tally<K, V, E>,
         taken: &mut Taken<'_>,
     ) {
@@ -199,8 +235,8 @@ impl<K, V, E> Table<K, V, E> {
         let Some(victim) = self.unlink(pos, s) else { return };
         taken.units += 1;
         self.room.give_back(0, victim.weight);
-        self.hand.ghosts.bury(victim.hash);
-        tally.evicted += u64::from(!gone);
+        self.memory.ghosts.bury(victim.hash);
+        tally.evicted += u64::from(victim.servable(&self.late, now));
         tally.add(victim);
     }
 }

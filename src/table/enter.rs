@@ -170,7 +170,7 @@ impl<K, V, E> Table<K, V, E> {
 
     fn reserve_free(&self, hashed: Hashed) -> Option<Pos> {
         let home = self.home(hashed.upper());
-        let uses = self.hand.ghosts.welcome(hashed.upper());
+        let uses = self.memory.ghosts.welcome(hashed.upper());
         for distance in 0..self.span() {
             let at = self.nth(home, distance);
             if let Some(slot) = self.buckets[at].reserve(hashed, uses) {

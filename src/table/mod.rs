@@ -10,7 +10,7 @@
 //! | `enter` | one committed entry per key: the placeholder protocol |
 //! | `claim` | claim, publish, fail, set, delete: the life of an entry |
 //! | `room` | units of capacity and weight |
-//! | `hand` | what eviction remembers |
+//! | `memory` | what eviction remembers |
 //! | `clock` | who makes room |
 //! | `watched` | a cell as a hot set reaches it |
 //!
@@ -21,7 +21,7 @@ mod bucket;
 mod claim;
 mod clock;
 mod enter;
-mod hand;
+mod memory;
 mod room;
 mod watched;
 
@@ -32,7 +32,7 @@ use bucket::Bucket;
 pub(crate) use bucket::Hashed;
 pub(crate) use claim::{Fate, Landed, Place};
 pub(crate) use clock::Tally;
-use hand::Hand;
+use memory::Memory;
 use room::Room;
 pub(crate) use watched::Watched;
 
@@ -59,7 +59,7 @@ pub(crate) struct Table<K, V, E> {
     buckets: Shared<Bucket<Snapshot<K, V, E>>>,
     late: Late,
     room: Room,
-    hand: Hand,
+    memory: Memory,
 }
 
 impl<K, V, E> Table<K, V, E> {
@@ -70,7 +70,7 @@ impl<K, V, E> Table<K, V, E> {
             buckets: (0..buckets).map(|_| Bucket::empty()).collect(),
             late,
             room: Room::new(capacity, max_weight),
-            hand: Hand::new(capacity),
+            memory: Memory::new(capacity),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What eviction remembers: where the hand is, who is on probation, who was evicted lately, and when the
+//! What eviction remembers: where its hands are, who is on probation, who was evicted lately, and when the
 //! next value is past its windows.
 //!
 //! All of it is advice, and Relaxed throughout: what a race loses is a value that goes sooner or later than
@@ -8,34 +8,41 @@ use super::bucket::{PROBATION, UNUSED};
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 use crate::time::Tick;
 
-/// The clock's hand.
-pub(super) struct Hand {
-    at: AtomicUsize,
+/// All of it.
+pub(super) struct Memory {
+    pub(super) hand: Hand,
     pub(super) probation: Probation,
     pub(super) ghosts: Ghosts,
     pub(super) horizon: Horizon,
 }
 
-impl Hand {
+impl Memory {
     pub(super) fn new(capacity: usize) -> Self {
-        Hand {
-            at: AtomicUsize::new(0),
+        Memory {
+            hand: Hand::new(),
             probation: Probation::new(capacity),
             ghosts: Ghosts::new(capacity),
             horizon: Horizon::new(),
         }
     }
+}
 
-    /// The next slot, of so many that are one turn.
-    pub(super) fn step(&self, slots: usize) -> usize {
-        let at = self.at.fetch_add(1, Relaxed);
-        self.horizon.turn(at / slots);
-        at
+/// A hand that goes around the table, slot by slot.
+pub(super) struct Hand(AtomicUsize);
+
+impl Hand {
+    fn new() -> Self {
+        Hand(AtomicUsize::new(0))
+    }
+
+    /// The number of the next slot; it goes on counting around.
+    pub(super) fn step(&self) -> usize {
+        self.0.fetch_add(1, Relaxed)
     }
 
     /// Steps over some slots.
     pub(super) fn skip(&self, slots: usize) {
-        self.at.fetch_add(slots, Relaxed);
+        self.0.fetch_add(slots, Relaxed);
     }
 }
 
@@ -109,11 +116,12 @@ impl Ghosts {
     }
 }
 
-/// A bound: no value is past its windows before it. So the hand need not look for one.
+/// A bound: no value is past its windows before it, so nobody need look for one.
 ///
-/// A turn of the hand sees every value that was there when it began, and hears of those that were published
-/// meanwhile: the earliest of them is the bound when it ends.
+/// Once it is reached the scout does. A turn of his sees every value that was there when it began, and hears
+/// of those that are published meanwhile: the earliest of them is the bound when it ends.
 pub(super) struct Horizon {
+    pub(super) scout: Hand,
     bound: AtomicU64,
     /// The bound to be, of this turn.
     next: AtomicU64,
@@ -123,22 +131,7 @@ pub(super) struct Horizon {
 impl Horizon {
     fn new() -> Self {
         let never = || AtomicU64::new(Tick::NEVER.bits());
-        Horizon { bound: never(), next: never(), turn: AtomicUsize::new(0) }
-    }
-
-    /// A value is published that is past its windows then.
-    pub(super) fn note(&self, gone_at: Tick) {
-        if gone_at < Tick::NEVER {
-            lower(&self.next, gone_at);
-            lower(&self.bound, gone_at);
-        }
-    }
-
-    /// The hand came by such a value.
-    pub(super) fn see(&self, gone_at: Tick) {
-        if gone_at < Tick::NEVER {
-            lower(&self.next, gone_at);
-        }
+        Horizon { scout: Hand::new(), bound: never(), next: never(), turn: AtomicUsize::new(0) }
     }
 
     /// Whether a value may be past its windows.
@@ -146,11 +139,19 @@ impl Horizon {
         now.bits() >= self.bound.load(Relaxed)
     }
 
-    fn turn(&self, turn: usize) {
-        if self.turn.load(Relaxed) != turn && self.turn.swap(turn, Relaxed) != turn {
+    /// A value is published that is past its windows then.
+    pub(super) fn note(&self, gone_at: Tick) {
+        lower(&self.next, gone_at);
+        lower(&self.bound, gone_at);
+    }
+
+    /// The scout came by such a value, in this turn of his.
+    pub(super) fn see(&self, turn: usize, gone_at: Tick) {
+        if self.turn.load(Relaxed) < turn && self.turn.fetch_max(turn, Relaxed) < turn {
             let never = Tick::NEVER.bits();
             self.bound.store(self.next.swap(never, Relaxed), Relaxed);
         }
+        lower(&self.next, gone_at);
     }
 }
 
