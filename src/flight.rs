@@ -67,8 +67,8 @@ impl<P, F> Flight<P, F> {
         if !flight.outcome.is_pending() {
             return None;
         }
-        // AcqRel: of two starters one wins; nothing else is published through the stage.
-        flight.stage.compare_exchange(QUEUED, RUNNING, AcqRel, Acquire).ok()?;
+        // Relaxed: of two starters one wins; nothing is published through the stage.
+        flight.stage.compare_exchange(QUEUED, RUNNING, Relaxed, Relaxed).ok()?;
         Some(Lease { flight: Some(Arc::clone(flight)) })
     }
 

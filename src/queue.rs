@@ -75,11 +75,13 @@ impl<T> Queue<T> {
     }
 
     fn take_permit(&self) -> bool {
-        // AcqRel, and a read-modify-write even if it finds no permit: whoever returns one later
+        // Release, and a read-modify-write even if it finds no permit: whoever returns one later
         // then sees what the caller pushed before.
-        let mut running = self.running.fetch_add(0, AcqRel);
+        let mut running = self.running.fetch_add(0, Release);
         while running < self.permits {
-            match self.running.compare_exchange_weak(running, running + 1, AcqRel, Acquire) {
+            // Acquire: a refresh sees what the one did whose permit it gets. Relaxed on failure:
+            // without a permit nothing is received.
+            match self.running.compare_exchange_weak(running, running + 1, Acquire, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => running = now,
             }
@@ -94,7 +96,8 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn is_quiet(&self) -> bool {
-        // A read-modify-write, so that who releases later sees what the caller wrote before.
+        // AcqRel: sees what was done before the last release; and a read-modify-write, so that who
+        // releases later sees what the caller wrote before.
         self.running.fetch_add(0, AcqRel) == 0
     }
 

@@ -65,11 +65,12 @@ impl<W: Work> Threads<W> {
 
     fn enlist(&self) -> bool {
         let more = |live| (live < self.most).then(|| live + 1);
-        // AcqRel: a thread that leaves sees, after it counted itself out, what was pushed before a
+        // Release: a thread that leaves sees, after it counted itself out, what was pushed before a
         // failed attempt here; so its own second look finds the job.
-        let mut live = self.live.fetch_add(0, AcqRel);
+        let mut live = self.live.fetch_add(0, Release);
         while let Some(new) = more(live) {
-            match self.live.compare_exchange_weak(live, new, AcqRel, Acquire) {
+            // Relaxed: a count; what a thread is to do comes through the jobs.
+            match self.live.compare_exchange_weak(live, new, Relaxed, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => live = now,
             }
@@ -84,7 +85,8 @@ impl<W: Work> Threads<W> {
         let started = Arc::clone(threads);
         if !thread::start("lastcache-refresh".to_owned(), move || started.live()) {
             // The system has no thread left: give up what nobody will run.
-            threads.live.fetch_sub(1, AcqRel);
+            // Acquire: as where a thread leaves.
+            threads.live.fetch_sub(1, Acquire);
             while let Some(job) = threads.jobs.pop() {
                 drop(job);
             }
@@ -102,8 +104,9 @@ impl<W: Work> Threads<W> {
                 patience = Patience::lasting(IDLE);
             }
             drop(self.idle.push(thread::current()));
-            // Acquire: pairs with `stop`, which then wakes those on the idle list.
-            let left = patience.left().filter(|_| self.stopped.load(Acquire) == 0);
+            // Relaxed: `stop` wakes those on the idle list; who puts itself there later receives this
+            // with it.
+            let left = patience.left().filter(|_| self.stopped.load(Relaxed) == 0);
             if let Some(left) = left
                 && self.jobs.is_empty()
             {
@@ -111,7 +114,8 @@ impl<W: Work> Threads<W> {
             }
             self.retract();
             if left.is_none() {
-                self.live.fetch_sub(1, AcqRel);
+                // Acquire: pairs with `enlist`.
+                self.live.fetch_sub(1, Acquire);
                 if self.jobs.is_empty() || !self.enlist() {
                     return;
                 }
@@ -132,7 +136,8 @@ impl<W: Work> Threads<W> {
 
     /// Lets each thread end as soon as it finds nothing to do.
     pub(crate) fn stop(&self) {
-        self.stopped.store(1, Release);
+        // Relaxed: the idle list, which `wake` takes, carries it.
+        self.stopped.store(1, Relaxed);
         self.wake();
     }
 }

@@ -104,10 +104,11 @@ impl<T> Word<T> {
 
     /// Sets bits of the tag whatever the word holds; what it held before, with a count of one's own.
     pub(crate) fn mark(&self, tag: usize) -> (Option<Arc<T>>, usize) {
-        let bits = self.bits.load(Acquire);
+        // Relaxed: a guess, for the exchange to confirm.
+        let bits = self.bits.load(Relaxed);
         if bits & !TAGS == 0
-            // AcqRel: as below; without a pointer no pin is needed.
-            && self.bits.compare_exchange(bits, bits | tag, AcqRel, Relaxed).is_ok()
+            // Release: as below; without a pointer nothing is received, and no pin is needed.
+            && self.bits.compare_exchange(bits, bits | tag, Release, Relaxed).is_ok()
         {
             return (None, bits);
         }
@@ -298,10 +299,10 @@ impl<T> Chain<T> {
         while head & ENDED == 0 {
             // Relaxed: published with the rest of the link by the exchange below.
             link.below.store(head, Relaxed);
-            // AcqRel: releases the link to `links` and `end`; as a read-modify-write it is ordered
-            // with `end`: either that sees this link, or this sees the mark. Acquire on failure as
-            // for the load.
-            match self.head.compare_exchange_weak(head, new, AcqRel, Acquire) {
+            // Release: hands the link to `links` and `end`, and what is below it as well, since a
+            // read-modify-write goes on with the releases before it; as one it is ordered with `end`:
+            // either that sees this link, or this sees the mark. Acquire on failure as for the load.
+            match self.head.compare_exchange_weak(head, new, Release, Acquire) {
                 Ok(_) => {
                     mem::forget(Arc::clone(&link));
                     return Some(link);

@@ -1,7 +1,9 @@
-//! The page of guarantees names tests, models and mutants: all of them exist.
+//! The page of guarantees names tests, models and mutants: all of them exist. The table of the mutation
+//! gate names every mutant, and counts every ordering.
 
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -19,10 +21,46 @@ fn text(path: &Path) -> String {
     }
 }
 
+/// What stands between backticks in a text.
+fn quoted(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
 /// What stands between backticks in the page.
 fn named() -> Vec<String> {
     let page = fs::read_to_string(root().join("docs/guarantees.md")).expect("the page is there");
-    page.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    quoted(&page).map(str::to_owned).collect()
+}
+
+/// The table of the mutation gate, unless this is a package without it.
+fn table() -> Option<String> {
+    fs::read_to_string(root().join("loom-tests/mutants/README.md")).ok()
+}
+
+/// The mutants of a folder.
+fn mutants(folder: &str) -> BTreeSet<String> {
+    let entries = fs::read_dir(root().join(folder)).expect("a folder can be read");
+    let names = entries.map(|entry| entry.expect("so can its entries").file_name());
+    let names = names.map(|name| name.into_string().expect("names are text"));
+    names.filter_map(|name| name.strip_suffix(".patch").map(str::to_owned)).collect()
+}
+
+/// The Rust files below a folder, but for the stand-ins in `sync`.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).expect("a folder can be read");
+    let paths = entries.map(|entry| entry.expect("so can its entries").path());
+    let (folders, files): (Vec<_>, Vec<_>) = paths.partition(|path| path.is_dir());
+    let below = folders.iter().filter(|folder| !folder.ends_with("sync"));
+    let files = files.into_iter().filter(|file| file.extension().is_some_and(|e| e == "rs"));
+    below.flat_map(|folder| sources(folder)).chain(files).collect()
+}
+
+/// How many orderings there are in the code of a file.
+fn orderings(file: &Path) -> usize {
+    let text = fs::read_to_string(file).expect("a source is text");
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    let words = code.flat_map(|line| line.split(|c: char| !c.is_alphanumeric() && c != '_'));
+    words.filter(|word| ["Acquire", "Release", "AcqRel", "SeqCst"].contains(word)).count()
 }
 
 /// Whether it is a model's name, `m05_…`, or a mutant's, `m05-…`.
@@ -72,4 +110,33 @@ fn every_model_and_every_mutant_that_the_page_names_exists() {
         }
     }
     assert!(count.iter().all(|count| *count > 15), "{count:?} models and mutants are named");
+}
+
+#[test]
+fn the_table_of_the_gate_names_every_mutant_and_none_that_is_not_there() {
+    let Some(table) = table() else { return };
+    let named: BTreeSet<_> = quoted(&table).collect();
+    let (models, tests) = (mutants("loom-tests/mutants"), mutants("tests/mutants"));
+    let guards = tests.iter().filter(|name| name.starts_with("guards-"));
+    for name in models.iter().chain(guards) {
+        assert!(named.contains(name.as_str()), "{name} is not in the table");
+    }
+    for name in named {
+        let is_mutant = is_numbered(name, '-') || name.starts_with("guards-");
+        let is_there = models.contains(name) || tests.contains(name);
+        assert!(!is_mutant || is_there, "{name} is no mutant");
+    }
+}
+
+#[test]
+fn the_table_of_the_gate_counts_every_ordering() {
+    let Some(table) = table() else { return };
+    for file in sources(&root().join("src")) {
+        let count = orderings(&file);
+        let name = file.strip_prefix(root()).expect("it is below").display().to_string();
+        let heading = format!("## `{name}`: {count} orderings\n");
+        let is_counted =
+            table.contains(&heading) || count == 0 && !table.contains(&format!("## `{name}`"));
+        assert!(is_counted, "{name} has {count} orderings: what breaks them?");
+    }
 }

@@ -96,7 +96,8 @@ impl<T> Bucket<T> {
     /// The tags and use bits as they are now.
     #[inline]
     pub(crate) fn tags(&self) -> Tags {
-        // Acquire: a tag seen was set before its cell was filled, and stays while the entry stands.
+        // Acquire: pairs with `free`: who finds no tag sees that the entry is gone. A tag is set before
+        // its cell is filled, and stays while the entry stands.
         Tags(self.tags.load(Acquire))
     }
 
@@ -108,14 +109,15 @@ impl<T> Bucket<T> {
 
     /// Reserves a free slot, with its use bits set to `uses`.
     pub(crate) fn reserve(&self, hashed: Hashed, uses: u64) -> Option<usize> {
-        let mut tags = self.tags.load(Acquire);
+        // Relaxed, here and on failure: for the exchange to confirm.
+        let mut tags = self.tags.load(Relaxed);
         loop {
             let slot = Slots::exactly_free(tags).next()?;
             // The use bits may have been set by one who came late to the slot's last tenant.
             let free = tags & !(MOST_USES << (USES_AT + 2 * slot));
             let new = free | hashed.tag() << (8 * slot) | uses << (USES_AT + 2 * slot);
-            // AcqRel: pairs with `free`, so the cell is seen empty.
-            match self.tags.compare_exchange_weak(tags, new, AcqRel, Acquire) {
+            // Acquire: pairs with `free`, so the cell is seen empty.
+            match self.tags.compare_exchange_weak(tags, new, Acquire, Relaxed) {
                 Ok(_) => return Some(slot),
                 Err(now) => tags = now,
             }
@@ -124,8 +126,8 @@ impl<T> Bucket<T> {
 
     /// Frees a slot whose cell the caller emptied, or never filled.
     pub(crate) fn free(&self, slot: usize) {
-        // AcqRel: releases the emptied cell to the next `reserve`.
-        self.tags.fetch_and(!(0xff << (8 * slot) | 3 << (USES_AT + 2 * slot)), AcqRel);
+        // Release: hands the emptied cell to the next `reserve`, and to who finds no tag.
+        self.tags.fetch_and(!(0xff << (8 * slot) | 3 << (USES_AT + 2 * slot)), Release);
     }
 
     /// Notes a use, by setting both bits, unless they were `seen` set: a hot key writes nothing.
@@ -175,18 +177,19 @@ impl<T> Bucket<T> {
     /// Whether entries of this home bucket may stand further on.
     #[inline]
     pub(crate) fn passed(&self) -> bool {
-        // Acquire: an entry that passed here raised this before it was published.
+        // Acquire: pairs with `unpass`: who finds none sees that the entries are gone.
         self.control.load(Acquire) & PASSED != 0
     }
 
     pub(crate) fn pass(&self) {
-        // AcqRel: before the cell is filled further on.
-        self.control.fetch_add(1, AcqRel);
+        // Relaxed: whoever must see the entry further on receives this with it, and so reads no older
+        // count; it stays up while the entry stands.
+        self.control.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn unpass(&self) {
-        // AcqRel: after the slot further on is free.
-        self.control.fetch_sub(1, AcqRel);
+        // Release: after the slot further on is free.
+        self.control.fetch_sub(1, Release);
     }
 
     /// Orders this insertion among those of the bucket's keys: of two, the one that bumps later

@@ -33,8 +33,9 @@ impl Room {
         u64::from(weight) <= self.max_weight
     }
 
-    // The orderings below: Relaxed would do for the counts, which publish nothing; AcqRel makes a
-    // count read at rest agree with what the reader knows to be there.
+    // The orderings below: who gives room back releases that the value is gone, to who takes that
+    // room or counts what is left; so nobody sees more values than there is room for. Relaxed where
+    // room is refused: nothing was received.
 
     pub(super) fn units(&self) -> usize {
         self.units.load(Acquire)
@@ -46,7 +47,7 @@ impl Room {
 
     pub(super) fn take_unit(&self) -> bool {
         let more = |units| (units < self.capacity).then(|| units + 1);
-        self.units.fetch_update(AcqRel, Acquire, more).is_ok()
+        self.units.fetch_update(Acquire, Relaxed, more).is_ok()
     }
 
     pub(super) fn take_weight(&self, weight: u64) -> bool {
@@ -54,15 +55,15 @@ impl Room {
             return true;
         }
         let more = |now: u64| now.checked_add(weight).filter(|sum| *sum <= self.max_weight);
-        self.weight.fetch_update(AcqRel, Acquire, more).is_ok()
+        self.weight.fetch_update(Acquire, Relaxed, more).is_ok()
     }
 
     pub(super) fn give_back(&self, units: usize, weight: u32) {
         if units > 0 {
-            self.units.fetch_sub(units, AcqRel);
+            self.units.fetch_sub(units, Release);
         }
         if weight > 0 {
-            self.weight.fetch_sub(u64::from(weight), AcqRel);
+            self.weight.fetch_sub(u64::from(weight), Release);
         }
     }
 }

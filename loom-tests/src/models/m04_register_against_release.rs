@@ -55,6 +55,20 @@ fn m04_a_thread_and_a_task_that_come_while_the_leader_ends_are_not_forgotten() {
     });
 }
 
+#[test]
+fn m04_a_joiner_with_a_bound_that_comes_while_the_leader_ends_is_not_forgotten() {
+    model(2, || {
+        let flight = Flight::running(0);
+        let lease = Lease::of(Arc::clone(&flight));
+        let joiner = thread::spawn(move || {
+            let outcome = Ticket::on(flight).wait_timeout(Duration::MAX);
+            assert_eq!(value(&outcome.expect("it never gives up")), Some(7));
+        });
+        publish(lease, 7);
+        joiner.join().unwrap();
+    });
+}
+
 /// A wait of no time sits down, looks, and leaves its seat.
 fn look_in(flight: &Arc<Flight>) {
     if let Some(outcome) = Ticket::on(Arc::clone(flight)).wait_timeout(Duration::ZERO) {

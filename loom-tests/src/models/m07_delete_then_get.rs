@@ -67,3 +67,39 @@ fn m07_who_joined_before_the_delete_gets_the_old_load() {
         small.check_rest();
     });
 }
+
+#[test]
+fn m07_a_clear_beside_the_end_of_a_load_leaves_nothing() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        assert_eq!(small.set(7, 0, 0), Fate::Stored);
+        let claim = small.claim_alone(7, STALE);
+        let clearer = {
+            let small = small.clone();
+            thread::spawn(move || small.table().clear())
+        };
+        small.fetch(claim, 1, STALE);
+        clearer.join().unwrap();
+        assert_eq!(
+            small.peek(7, STALE),
+            None,
+            "what was loaded before a clear is not seen after it"
+        );
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m07_a_clear_beside_who_enters_takes_no_placeholder_that_is_undecided() {
+    model(2, || {
+        let small = Small::new(2, one_home);
+        let clearer = {
+            let small = small.clone();
+            thread::spawn(move || small.table().clear())
+        };
+        assert_eq!(small.set(7, 1, NOW), Fate::Stored);
+        clearer.join().unwrap();
+        assert!(matches!(small.peek(7, NOW), None | Some(1)));
+        small.check_rest();
+    });
+}

@@ -8,8 +8,9 @@ use loom::thread;
 
 use super::flights::*;
 use super::model;
+use crate::queue::{Admission, Queue};
 use crate::state::{Phase, Standing};
-use crate::word::{Chain, Slot};
+use crate::word::{self, Chain, Slot, View};
 
 type Cell = Published<u64>;
 
@@ -44,6 +45,16 @@ fn between<T: Send + Sync + 'static>(
 
 /// As above: who sees what `ended` looks for sees what was signed before `end`.
 fn sees_the_sign<T: Send + Sync + 'static>(make: fn() -> T, end: fn(&T), ended: fn(&T) -> bool) {
+    sees_the_sign_once(make, end, ended, move |thing| assert!(ended(thing)));
+}
+
+/// As above, where the look changes what it looks at.
+fn sees_the_sign_once<T: Send + Sync + 'static>(
+    make: fn() -> T,
+    end: fn(&T),
+    ended: fn(&T) -> bool,
+    rest: impl Fn(&T) + Copy + Send + Sync + 'static,
+) {
     let look = move |thing: &T, cell: &Cell| {
         if ended(thing) {
             assert!(is_signed(cell), "what was written before the end is not seen after it");
@@ -68,7 +79,7 @@ fn sees_the_sign<T: Send + Sync + 'static>(make: fn() -> T, end: fn(&T), ended: 
                 publisher
             };
             thread.join().unwrap();
-            assert!(ended(thing));
+            rest(thing);
         });
     }
 }
@@ -263,4 +274,59 @@ fn m10_who_finds_a_slot_emptied_sees_what_came_before() {
         slot
     };
     sees_the_sign(full, |slot| drop(slot.take()), |slot| slot.is_empty());
+}
+
+type Tagged = word::Word<u64>;
+
+fn tag(word: &Tagged, from: usize, to: usize) -> bool {
+    word.exchange(View(None, from), View(None, to)).is_some()
+}
+
+#[test]
+fn m10_who_takes_a_step_sees_what_came_before_the_last_one() {
+    let step: fn(&Tagged) = |word| assert!(tag(word, 0, 1));
+    sees_the_sign(|| Tagged::new(0), step, |word| tag(word, 1, 1));
+}
+
+#[test]
+fn m10_whose_step_fails_sees_what_came_before_the_one_that_was_taken() {
+    let step: fn(&Tagged) = |word| assert!(tag(word, 0, 1));
+    sees_the_sign(|| Tagged::new(0), step, |word| !tag(word, 0, 0));
+}
+
+#[test]
+fn m10_who_puts_an_item_sees_what_came_before_the_slot_was_emptied() {
+    let full = || {
+        let slot = Slot::new();
+        assert!(slot.put(Box::new(1_u64)).is_ok());
+        slot
+    };
+    let take: fn(&Slot<u64>) = |slot| drop(slot.take());
+    sees_the_sign_once(full, take, |slot| slot.put(Box::new(2)).is_ok(), |_| {});
+}
+
+#[test]
+fn m10_whose_item_is_refused_sees_what_came_before_the_end_of_the_slot() {
+    let end: fn(&Slot<u64>) = |slot| drop(slot.end());
+    sees_the_sign(Slot::new, end, |slot| slot.put(Box::new(1)).is_err());
+}
+
+type Permits = Queue<u64>;
+
+fn out() -> Permits {
+    let queue = Permits::new(1, 0);
+    assert_eq!(queue.admit(), Some(Admission::Permit));
+    queue
+}
+
+#[test]
+fn m10_who_gets_a_permit_sees_what_its_holder_did() {
+    let back: fn(&Permits) = |queue| assert!(queue.release());
+    sees_the_sign_once(out, back, |queue| queue.admit().is_some(), |_| {});
+}
+
+#[test]
+fn m10_who_finds_all_quiet_sees_what_ran() {
+    let back: fn(&Permits) = |queue| assert!(queue.release());
+    sees_the_sign(out, back, |queue| queue.is_quiet());
 }

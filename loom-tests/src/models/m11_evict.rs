@@ -123,3 +123,17 @@ fn m11_a_set_and_an_eviction_during_a_load_leave_one_value() {
         small.check_rest();
     });
 }
+
+#[test]
+fn m11_two_sets_and_one_unit_leave_one_value() {
+    model(2, || {
+        let small = Small::new(1, one_home);
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.set(8, 1, STALE))
+        };
+        small.set(7, 0, STALE);
+        other.join().unwrap();
+        small.check_rest();
+    });
+}

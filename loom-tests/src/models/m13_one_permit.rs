@@ -9,6 +9,7 @@ use std::sync::atomic::{
     Ordering::{Relaxed, SeqCst},
 };
 use std::sync::{Arc as Untracked, Mutex};
+use std::time::Duration;
 
 use loom::thread;
 
@@ -239,6 +240,39 @@ fn m13_who_ends_a_refresh_hands_out_the_next() {
         words.iter().for_each(|word| check_rest(word));
         check_returned(&refresher, 1, 1);
     });
+}
+
+/// Who closes and waits is woken by the end of what runs.
+#[test]
+fn m13_a_close_that_waits_is_woken_by_the_last_refresh() {
+    for refresh_first in [false, true] {
+        model(2, move || {
+            let shelf: Untracked<Mutex<Vec<Job>>> = Untracked::default();
+            let executor = {
+                let shelf = Untracked::clone(&shelf);
+                move |job: Job| shelf.lock().unwrap().push(job)
+            };
+            let refresher = Arc::new(Refresher::new(1, 1, Some(Box::new(executor))));
+            let (known, word) = (Known::new(), idle());
+            assert!(stale_reader(&refresher, &word, 1, true, &known));
+            let job = shelf.lock().unwrap().pop().expect("there was a permit");
+            let closer = {
+                let refresher = Arc::clone(&refresher);
+                move || assert!(refresher.close_timeout(Duration::MAX))
+            };
+            if refresh_first {
+                let closer = thread::spawn(closer);
+                job.run();
+                closer.join().unwrap();
+            } else {
+                let other = thread::spawn(move || job.run());
+                closer();
+                other.join().unwrap();
+            }
+            assert_eq!(known.ran.load(SeqCst), 1);
+            check_rest(&word);
+        });
+    }
 }
 
 /// Leave that is not used is given back, and whatever waits for it goes on.

@@ -3,7 +3,8 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, NOW, Small, one_home};
+use super::support::{Got, NOW, Small, Step, one_home};
+use crate::policy::Ask;
 use crate::sync::Arc;
 use crate::table::Fate;
 
@@ -68,6 +69,21 @@ fn m15_an_overflow_key_that_was_set_is_found() {
         let got = small.get(7, NOW, 0);
         assert_eq!(setter.join().unwrap(), Fate::Stored);
         assert_eq!(small.peek(7, NOW), Some(70), "{got:?}");
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m15_who_finds_no_slot_leaves_nothing_behind() {
+    model(1, || {
+        let small = full_home();
+        assert_eq!(small.set(3, 30, NOW), Fate::Stored);
+        let claim = small.claim_alone(7, NOW);
+        assert!(
+            matches!(small.lookup(8, Ask::IfError, NOW), Step::Uncached),
+            "all slots are taken"
+        );
+        drop(claim);
         small.check_rest();
     });
 }

@@ -23,6 +23,8 @@ mod m15_overflowing_bucket;
 mod m16_retired_flight;
 mod m17_failed_load;
 mod m18_queued_refresh;
+mod m19_gone;
+mod m20_threads;
 mod polls;
 mod support;
 

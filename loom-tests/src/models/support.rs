@@ -153,9 +153,18 @@ pub(super) struct Small {
 impl Small {
     /// Of this capacity, one to three.
     pub(super) fn new(capacity: usize, home: fn(u8) -> usize) -> std::sync::Arc<Small> {
+        Small::weighing(capacity, u64::MAX, home)
+    }
+
+    /// As above, with a limit of weight.
+    pub(super) fn weighing(
+        capacity: usize,
+        max_weight: u64,
+        home: fn(u8) -> usize,
+    ) -> std::sync::Arc<Small> {
         let window = Duration::from_nanos(FRESH);
         let late = Late { stale_while_revalidate: window, stale_if_error: window };
-        let table = Table::new(capacity, u64::MAX, late);
+        let table = Table::new(capacity, max_weight, late);
         assert_eq!(table.buckets(), 2, "two buckets, so an overflow stands in the other");
         let clock = ManualClock::new();
         let core = Arc::new(Core {

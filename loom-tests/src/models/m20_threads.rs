@@ -1,0 +1,72 @@
+//! M20: the cache's own threads: whatever is pushed is done, by a thread that is idle, that leaves at
+//! that moment, or that starts; and none sleeps on when they are stopped.
+//!
+//! A wait with a bound has none here, so one that is not woken is loom's deadlock.
+
+use std::sync::Arc as Untracked;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use loom::thread::{self, Thread};
+
+use super::model;
+use crate::sync::Arc;
+use crate::threads::{Threads, Work};
+
+/// How many were pushed and are not done; nobody's order hangs on it.
+struct Undone {
+    jobs: AtomicUsize,
+    /// Who pushes them, and may wait for them.
+    pusher: Thread,
+}
+
+impl Undone {
+    fn none() -> Untracked<Self> {
+        Untracked::new(Undone { jobs: AtomicUsize::new(0), pusher: thread::current() })
+    }
+
+    fn wait(&self) {
+        while self.jobs.load(SeqCst) > 0 {
+            thread::park();
+        }
+    }
+}
+
+impl Drop for Undone {
+    fn drop(&mut self) {
+        let undone = self.jobs.load(SeqCst);
+        assert!(undone == 0 || std::thread::panicking(), "{undone} jobs are left behind");
+    }
+}
+
+struct Job(Untracked<Undone>);
+
+impl Work for Job {
+    fn work(self) {
+        self.0.jobs.fetch_sub(1, SeqCst);
+        self.0.pusher.unpark();
+    }
+}
+
+fn execute(threads: &Arc<Threads<Job>>, undone: &Untracked<Undone>) {
+    undone.jobs.fetch_add(1, SeqCst);
+    Threads::execute(threads, Job(Untracked::clone(undone)));
+}
+
+#[test]
+fn m20_jobs_beside_a_thread_that_leaves_are_done() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::none());
+        threads.stop();
+        (0..3).for_each(|_| execute(&threads, &undone));
+    });
+}
+
+#[test]
+fn m20_a_job_beside_a_thread_that_goes_idle_is_done() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::none());
+        (0..2).for_each(|_| execute(&threads, &undone));
+        undone.wait();
+        threads.stop();
+    });
+}
