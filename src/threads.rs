@@ -132,6 +132,11 @@ impl<W: Work> Threads<W> {
                 drop(self.idle.push(thread));
             }
         }
+        // Whoever stops the threads meanwhile missed those that are put back. What is pushed meanwhile
+        // this thread sees itself. Relaxed: as in `live`.
+        if self.stopped.load(Relaxed) != 0 {
+            self.wake();
+        }
     }
 
     /// Lets each thread end as soon as it finds nothing to do.

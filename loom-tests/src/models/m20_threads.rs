@@ -15,13 +15,20 @@ use crate::threads::{Threads, Work};
 /// How many were pushed and are not done; nobody's order hangs on it.
 struct Undone {
     jobs: AtomicUsize,
-    /// Who pushes them, and may wait for them.
-    pusher: Thread,
+    /// Who pushes them and waits for them. Only who parks may be unparked: loom takes it for the end of
+    /// any other wait too.
+    pusher: Option<Thread>,
 }
 
 impl Undone {
     fn none() -> Untracked<Self> {
-        Untracked::new(Undone { jobs: AtomicUsize::new(0), pusher: thread::current() })
+        Untracked::new(Undone { jobs: AtomicUsize::new(0), pusher: None })
+    }
+
+    /// As `none`, and this thread will wait.
+    fn awaited() -> Untracked<Self> {
+        let pusher = Some(thread::current());
+        Untracked::new(Undone { jobs: AtomicUsize::new(0), pusher })
     }
 
     fn wait(&self) {
@@ -43,7 +50,9 @@ struct Job(Untracked<Undone>);
 impl Work for Job {
     fn work(self) {
         self.0.jobs.fetch_sub(1, SeqCst);
-        self.0.pusher.unpark();
+        if let Some(pusher) = &self.0.pusher {
+            pusher.unpark();
+        }
     }
 }
 
@@ -62,9 +71,23 @@ fn m20_jobs_beside_a_thread_that_leaves_are_done() {
 }
 
 #[test]
+fn m20_threads_that_others_put_back_end_with_the_stop() {
+    model(1, || {
+        let (threads, undone) = (Arc::new(Threads::new(2)), Undone::none());
+        let other = {
+            let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+            thread::spawn(move || execute(&threads, &undone))
+        };
+        execute(&threads, &undone);
+        other.join().unwrap();
+        threads.stop();
+    });
+}
+
+#[test]
 fn m20_a_job_beside_a_thread_that_goes_idle_is_done() {
     model(2, || {
-        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::none());
+        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
         (0..2).for_each(|_| execute(&threads, &undone));
         undone.wait();
         threads.stop();
