@@ -510,6 +510,25 @@ fn close_drops_what_waits_and_lets_what_runs_go_on() {
 }
 
 #[test]
+fn close_drops_what_is_left_of_a_batch_as_well() {
+    let cache = stale(4, |b| b);
+    let source = Source::new();
+    let refreshes: Vec<Refresh> = (0..4)
+        .map(|key| {
+            let served = cache.get_swr(&key, source.fetch()).expect("stale");
+            served.refresh().expect("started or queued")
+        })
+        .collect();
+    // When the first has ended, the second is taken off those that wait, and leaves two of its batch.
+    source.started().succeed(1);
+    let run = source.started();
+    cache.close();
+    assert!(refreshes[2..].iter().all(ended_closed));
+    run.succeed(2);
+    assert!(refreshes[..2].iter().all(ended_well));
+}
+
+#[test]
 fn a_refresh_dropped_by_close_starts_no_back_off() {
     let clock = ManualClock::new();
     let cache = stale_at(&clock, 2, |b| b.back_off(BackOff::fixed(secs(5))));
