@@ -2,14 +2,17 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/constant.rs"]
+mod constant;
 
 use std::cell::Cell;
-use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher, Hash, Hasher};
+use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
 use bench::{Fault, Plain, Tray, down, never, plain, secs};
+use constant::Constant;
 use lastcache::{Builder, Cache, Lifetime, ManualClock};
 
 fn of(capacity: usize) -> Plain {
@@ -329,6 +332,21 @@ fn tiny_caches_keep_the_latest() {
 }
 
 #[test]
+fn values_are_evicted_from_all_of_the_table_alike() {
+    // Used once, each passes its probation, and goes when the hand comes by. Were that in the order of the
+    // table, next to nothing would be left behind the hand, and groups before it would be full.
+    for capacity in [100, 300, 1_000] {
+        let cache = steady(capacity as usize);
+        for key in 0..40 * capacity {
+            assert_eq!(cache.get(&key, |key| Ok(*key)).ok(), Some(key));
+            assert_eq!(cache.get(&key, |key| Ok(*key)).ok(), Some(key));
+        }
+        let stats = cache.stats();
+        assert_eq!((stats.uncached, stats.not_stored), (0, 0), "of {capacity}: {stats:?}");
+    }
+}
+
+#[test]
 fn hot_keys_survive_a_scan() {
     let cache = of(100);
     let hot = 0..40;
@@ -603,23 +621,6 @@ impl Eq for Counted {}
 impl Hash for Counted {
     fn hash<H: Hasher>(&self, state: &mut H) {
         self.0.hash(state);
-    }
-}
-
-/// One hash for all keys.
-#[derive(Clone)]
-struct Constant;
-
-impl BuildHasher for Constant {
-    type Hasher = Constant;
-    fn build_hasher(&self) -> Constant {
-        Constant
-    }
-}
-impl Hasher for Constant {
-    fn write(&mut self, _: &[u8]) {}
-    fn finish(&self) -> u64 {
-        42
     }
 }
 

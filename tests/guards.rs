@@ -1,5 +1,7 @@
 //! Guards and comparisons that show without a race: each test fails when one of them is gone.
 
+#[path = "support/constant.rs"]
+mod constant;
 #[path = "support/controlled.rs"]
 mod controlled;
 #[path = "support/counting.rs"]
@@ -7,10 +9,10 @@ mod counting;
 #[path = "support/tasks.rs"]
 mod tasks;
 
-use std::hash::{BuildHasher, Hasher};
 use std::pin::pin;
 use std::time::Duration;
 
+use constant::Constant;
 use controlled::{Cache, Collected, Failure, STALE, builder, never};
 use counting::{BYTES, FREED};
 use lastcache::ManualClock;
@@ -24,24 +26,6 @@ fn stale() -> (Cache, Collected) {
     cache.set(2, 20);
     clock.set(STALE);
     (cache, jobs)
-}
-
-/// One hash for all keys.
-#[derive(Clone)]
-struct Constant;
-
-impl BuildHasher for Constant {
-    type Hasher = Constant;
-    fn build_hasher(&self) -> Constant {
-        Constant
-    }
-}
-
-impl Hasher for Constant {
-    fn write(&mut self, _: &[u8]) {}
-    fn finish(&self) -> u64 {
-        42
-    }
 }
 
 #[test]

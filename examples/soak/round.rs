@@ -87,6 +87,8 @@ impl Round {
             base
         };
         let base = if dice.random_ratio(1, 4) { base.executor(CallerRuns) } else { base };
+        // Flights beyond the table's slots go uncached, and rightly: so many there must not be.
+        self.threads = self.threads.min(capacity / 4).max(1);
         Scene {
             cache: base.build().expect("the settings agree"),
             time,
@@ -162,14 +164,7 @@ fn rest(scene: &Scene, faults: &Faults) {
     faults.check("fetches have their callers", stats.loads + stats.failures <= ran, || {
         format!("{stats:?}")
     });
-    // Flights fill a small table to 0.6 together with its values. Simulated, one insertion in some ten
-    // million then finds a whole group taken, and so may each thread until somebody's fetch ends. Where
-    // they are few beside the values, none does; in a small table, slots that leak would make it many.
-    let few = cache.capacity() >= 32 * scene.threads;
-    let met_together = scene.threads as u64;
-    let rare = stats.uncached <= stats.misses / 100_000 + met_together;
-    let rare = if few { stats.uncached == 0 } else { rare };
-    faults.check("slots are there for flights", rare, || format!("{stats:?}"));
+    faults.check("slots are there for flights", stats.uncached == 0, || format!("{stats:?}"));
     let (met, len) = (cache.iter().count(), cache.len());
     faults.check("what is met is counted", met <= len && len <= cache.capacity(), || {
         format!("{met} met, {len} counted")

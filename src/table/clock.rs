@@ -1,6 +1,6 @@
 //! Who makes room: a clock with a probation.
 //!
-//! The table is the clock: a hit sets both use bits of its slot, a hand sweeps the slots in order, takes
+//! The table is the clock: a hit sets both use bits of its slot, a hand goes around the slots, takes
 //! off a use where there is one, and evicts what has none. It looks at a bounded number of values per
 //! insertion and then takes the least used it saw. A newcomer is on probation first, for as long as it
 //! takes a tenth of the capacity to come after it: one that nobody asked for meanwhile is the victim
@@ -15,7 +15,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 use super::bucket::{PROBATION, UNUSED};
 use super::memory::{Hand, Horizon};
 use super::room::Taken;
-use super::{Pos, Table};
+use super::{Pos, SPAN, Table};
 use crate::snapshot::{Hold, Snapshot};
 use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
@@ -54,6 +54,18 @@ impl<K, V, E> Default for Tally<K, V, E> {
     fn default() -> Self {
         Tally { evicted: 0, victims: None }
     }
+}
+
+/// How far a hand goes from one bucket to the next, of so many: the length of a group or a little more, so
+/// that the buckets of a group are spread evenly over the hand's way, and without a divisor in common, so
+/// that it comes by all.
+pub(super) fn stride(buckets: usize) -> usize {
+    (SPAN..).find(|stride| divisor(*stride, buckets) == 1).unwrap_or(1)
+}
+
+/// The greatest in common.
+fn divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { divisor(b, a % b) }
 }
 
 impl<K, V, E> Table<K, V, E> {
@@ -113,13 +125,20 @@ impl<K, V, E> Table<K, V, E> {
             return None;
         }
         let released = self.memory.probation.enter(pos.bucket * SLOTS + pos.slot)?;
-        Some(self.nth_slot(released)).filter(|released| *released != pos)
+        let at = released % self.slots();
+        let released = Pos { bucket: at / SLOTS, slot: at % SLOTS };
+        Some(released).filter(|released| *released != pos)
     }
 
-    /// The slot of this number, counted around the table.
+    /// The slot that is the n-th on a hand's way around the table.
+    ///
+    /// A hand leaves little behind it, and has twice as much as the mean before it, which would fill whole
+    /// groups if it went from bucket to bucket. So it takes strides (see `stride`): every group has buckets of
+    /// all parts of its way.
     fn nth_slot(&self, n: usize) -> Pos {
         let at = n % self.slots();
-        Pos { bucket: at / SLOTS, slot: at % SLOTS }
+        let bucket = at / SLOTS * self.stride % self.buckets.len();
+        Pos { bucket, slot: at % SLOTS }
     }
 
     fn slots(&self) -> usize {

@@ -60,6 +60,8 @@ pub(crate) struct Table<K, V, E> {
     late: Late,
     room: Room,
     memory: Memory,
+    /// How far the hands go from one bucket to the next.
+    stride: usize,
 }
 
 impl<K, V, E> Table<K, V, E> {
@@ -71,6 +73,7 @@ impl<K, V, E> Table<K, V, E> {
             late,
             room: Room::new(capacity, max_weight),
             memory: Memory::new(capacity),
+            stride: clock::stride(buckets),
         }
     }
 
