@@ -122,7 +122,7 @@ impl<K, V, E> HotSet<K, V, E> {
     /// Lets go of everything.
     pub(crate) fn forget(&mut self) {
         for spot in &mut self.spots {
-            spot.slot = None;
+            (spot.slot, spot.heat) = (None, 0);
         }
     }
 }
