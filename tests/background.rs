@@ -4,6 +4,7 @@
 mod controlled;
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -40,6 +41,15 @@ fn stale_at(
     cache
 }
 
+/// Starts or queues a refresh of each key.
+fn refresh_all(cache: &Cache, source: &Source, keys: Range<u32>) -> Vec<Refresh> {
+    let start = |key| {
+        let served = cache.get_swr(&key, source.fetch()).expect("stale");
+        served.refresh().expect("started or queued")
+    };
+    keys.map(start).collect()
+}
+
 fn ended_well(refresh: &Refresh) -> bool {
     matches!(refresh.wait_timeout(PATIENCE), Some(Ok(())))
 }
@@ -54,12 +64,7 @@ fn at_most_so_many_refreshes_run_at_once_over_all_keys() {
     for most in [1, 3] {
         let cache = stale(KEYS, |b| b.max_concurrent_refresh(most));
         let source = Source::new();
-        let refreshes: Vec<Refresh> = (0..KEYS)
-            .map(|key| {
-                let served = cache.get_swr(&key, source.fetch()).expect("stale");
-                served.refresh().expect("started or queued")
-            })
-            .collect();
+        let refreshes = refresh_all(&cache, &source, 0..KEYS);
         let mut running: Vec<_> = (0..most).map(|_| source.started()).collect();
         for ended in 1..=KEYS as usize {
             assert_eq!(source.begun(), (ended - 1 + most).min(KEYS as usize));
@@ -444,12 +449,7 @@ fn hooks_that_panic_in_the_background_harm_nobody() {
     let cache =
         stale(3, |b| b.on_error(|_, _| panic!("on_error")).on_panic(|_, _| panic!("on_panic")));
     let source = Source::new();
-    let refreshes: Vec<Refresh> = (0..3)
-        .map(|key| {
-            let served = cache.get_swr(&key, source.fetch()).expect("stale");
-            served.refresh().expect("started or queued")
-        })
-        .collect();
+    let refreshes = refresh_all(&cache, &source, 0..3);
     source.started().fail("down");
     source.started().panic("boom");
     source.started().succeed(1);
@@ -484,12 +484,7 @@ fn close_drops_what_waits_and_lets_what_runs_go_on() {
     let source = Source::new();
     let running = cache.get_swr(&0, source.fetch()).expect("stale").refresh().expect("started");
     let run = source.started();
-    let queued: Vec<Refresh> = (1..3)
-        .map(|key| {
-            let served = cache.get_swr(&key, source.fetch()).expect("stale");
-            served.refresh().expect("queued")
-        })
-        .collect();
+    let queued = refresh_all(&cache, &source, 1..3);
     assert!(!cache.is_closed());
     cache.close();
     assert!(cache.is_closed());
@@ -513,12 +508,7 @@ fn close_drops_what_waits_and_lets_what_runs_go_on() {
 fn close_drops_what_is_left_of_a_batch_as_well() {
     let cache = stale(4, |b| b);
     let source = Source::new();
-    let refreshes: Vec<Refresh> = (0..4)
-        .map(|key| {
-            let served = cache.get_swr(&key, source.fetch()).expect("stale");
-            served.refresh().expect("started or queued")
-        })
-        .collect();
+    let refreshes = refresh_all(&cache, &source, 0..4);
     // When the first has ended, the second is taken off those that wait, and leaves two of its batch.
     source.started().succeed(1);
     let run = source.started();
@@ -875,12 +865,7 @@ mod on_tokio {
         let runtime = runtime.expect("a runtime");
         let cache = stale(4, |b| b.executor(runtime.handle().clone()).max_concurrent_refresh(2));
         let source = Source::new();
-        let refreshes: Vec<Refresh> = (0..4)
-            .map(|key| {
-                let served = cache.get_swr(&key, source.fetch()).expect("stale");
-                served.refresh().expect("started or queued")
-            })
-            .collect();
+        let refreshes = refresh_all(&cache, &source, 0..4);
         // Both permits hang, and the runtime's one worker is still free for other tasks.
         let hanging = [source.started(), source.started()];
         let other = runtime.spawn(async { 42 });
