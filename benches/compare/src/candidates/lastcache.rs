@@ -9,7 +9,7 @@ use crate::keys::{Key, Value};
 use crate::memory::counting::allocations;
 use crate::stamp::TTL;
 
-pub(crate) struct Lastcache<K, V, S>(Cache<K, V, (), S>);
+pub(crate) struct Lastcache<K, V, S>(pub(super) Cache<K, V, (), S>);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Lastcache<K, V, S> {
     type Local = ();

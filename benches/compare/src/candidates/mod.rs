@@ -245,9 +245,9 @@ pub(crate) fn by_default() -> Vec<Reading<u64, u64>> {
 /// Those that answer tasks too, by those calls.
 pub(crate) fn for_tasks() -> Vec<Reading<u64, u64>> {
     vec![
-        entry::<tasks::Lastcache<u64, u64, FixedState>, _>("lastcache"),
+        entry::<tasks::ByTasks<Lastcache<u64, u64, FixedState>>, _>("lastcache"),
         entry::<tasks::Moka<u64, u64, FixedState>, _>("moka"),
-        entry::<tasks::Quick<u64, Dated<u64>, FixedState>, _>("quick_cache"),
+        entry::<tasks::ByTasks<quick_cache::Quick<u64, Dated<u64>, FixedState>>, _>("quick_cache"),
     ]
 }
 

@@ -7,7 +7,7 @@ use super::{Candidate, Hasher};
 use crate::keys::{Key, Value};
 use crate::stamp::Stamp;
 
-pub(crate) struct Quick<K, D, S>(Cache<K, D, UnitWeighter, S>);
+pub(crate) struct Quick<K, D, S>(pub(super) Cache<K, D, UnitWeighter, S>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Quick<K, D, S> {
     type Local = ();

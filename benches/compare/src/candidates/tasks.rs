@@ -4,10 +4,8 @@ use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use lastcache::{Cache, Clock};
-use quick_cache::UnitWeighter;
-use quick_cache::sync::DefaultLifecycle;
-
+use super::lastcache::Lastcache;
+use super::quick_cache::Quick;
 use super::{Candidate, Hasher};
 use crate::keys::{Key, Value};
 use crate::stamp::{Stamp, TTL};
@@ -25,28 +23,50 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
     }
 }
 
-pub(crate) struct Lastcache<K, V, S>(Cache<K, V, (), S>);
+/// The same cache, read by its calls for tasks.
+pub(crate) struct ByTasks<C>(C);
 
-impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Lastcache<K, V, S> {
+impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ByTasks<Lastcache<K, V, S>> {
     type Local = ();
 
     fn new(room: usize) -> Self {
-        let builder = Cache::builder().capacity(room).ttl(TTL).clock(Clock::coarse());
-        Self(builder.hasher(S::default()).error_type::<()>().build().expect("valid settings"))
+        Self(Lastcache::new(room))
     }
 
     fn local(&self) {}
 
     #[inline]
     fn get(&self, _: &mut (), key: &K) -> Option<u64> {
-        at_once(self.0.get_async(key, async { Err(()) })).ok().map(|value| value.look())
+        at_once(self.0.0.get_async(key, async { Err(()) })).ok().map(|value| value.look())
     }
 
     fn set(&self, key: &K, value: V) {
-        self.0.set(key.clone(), value);
+        self.0.set(key, value);
     }
 }
 
+impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for ByTasks<Quick<K, D, S>> {
+    type Local = ();
+
+    fn new(room: usize) -> Self {
+        Self(Quick::new(room))
+    }
+
+    fn local(&self) {}
+
+    #[inline]
+    fn get(&self, _: &mut (), key: &K) -> Option<u64> {
+        let now = D::now();
+        let held = at_once(self.0.0.get_or_insert_async(key, async { Err(()) }));
+        held.ok().and_then(|held| held.fresh(now).map(V::look))
+    }
+
+    fn set(&self, key: &K, value: V) {
+        self.0.set(key, value);
+    }
+}
+
+/// moka's cache for tasks is one of its own.
 pub(crate) struct Moka<K, V, S>(moka::future::Cache<K, V, S>);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Moka<K, V, S> {
@@ -70,31 +90,5 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Moka<K, V, S> {
 
     fn settle(&self) {
         at_once(self.0.run_pending_tasks());
-    }
-}
-
-/// Sharded, a deadline in the value.
-pub(crate) struct Quick<K, D, S>(quick_cache::sync::Cache<K, D, UnitWeighter, S>);
-
-impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Quick<K, D, S> {
-    type Local = ();
-
-    fn new(room: usize) -> Self {
-        let life = DefaultLifecycle::default();
-        let cache = quick_cache::sync::Cache::with;
-        Self(cache(room, room as u64, UnitWeighter, S::default(), life))
-    }
-
-    fn local(&self) {}
-
-    #[inline]
-    fn get(&self, _: &mut (), key: &K) -> Option<u64> {
-        let now = D::now();
-        let held = at_once(self.0.get_or_insert_async(key, async { Err(()) }));
-        held.ok().and_then(|held| held.fresh(now).map(V::look))
-    }
-
-    fn set(&self, key: &K, value: V) {
-        self.0.insert(key.clone(), D::put(value));
     }
 }
