@@ -4,7 +4,7 @@ use std::hash::{BuildHasher, Hasher};
 
 /// One hash for all keys.
 #[derive(Clone)]
-pub struct Constant;
+pub(crate) struct Constant;
 
 impl BuildHasher for Constant {
     type Hasher = Constant;
