@@ -38,7 +38,6 @@ pub(crate) struct Scene {
     pub(crate) windows: Windows,
     pub(crate) max_weight: u64,
     pub(crate) keys: u32,
-    threads: usize,
     /// Calls that have ended; and those of the `get` family.
     pub(crate) calls: AtomicU64,
     pub(crate) gets: AtomicU64,
@@ -97,7 +96,6 @@ impl Round {
             windows,
             max_weight,
             keys: self.keys,
-            threads: self.threads,
             calls: AtomicU64::new(0),
             gets: AtomicU64::new(0),
             faults,
