@@ -3,6 +3,7 @@
 #[path = "support/controlled.rs"]
 mod controlled;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 
@@ -151,6 +152,41 @@ fn this_thread_lets_go_at_once_when_it_closes_the_cache() {
     assert_eq!(living(&count), 1);
     assert!(cache.close_timeout(PATIENCE));
     assert_eq!(living(&count), 0);
+}
+
+/// A value that is counted while it lives, and may panic as it goes.
+struct Fragile {
+    _living: Living,
+    breaks: bool,
+}
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert!(!self.breaks, "a destructor that panics");
+    }
+}
+
+#[test]
+fn when_the_last_handle_goes_all_values_do_although_a_destructor_panics() {
+    let clock = ManualClock::new();
+    let cache: lastcache::Cache<u32, Fragile, Failure> =
+        builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
+    let count = Arc::new(());
+    for key in 0..500 {
+        let _living = Living(Arc::clone(&count));
+        assert!(cache.set(key, Fragile { _living, breaks: key == 250 }));
+    }
+    let (thread, going) = Obedient::new();
+    let theirs = cache.clone();
+    thread.does(move || {
+        for _ in 0..3 {
+            assert!(theirs.get_with(&1, |_| (), |_| Err("asked")).is_ok());
+        }
+    });
+    assert!(catch_unwind(AssertUnwindSafe(|| drop(cache))).is_err());
+    assert_eq!(living(&count), 1, "the one that their hot set holds");
+    drop(thread);
+    going.end();
 }
 
 #[test]
