@@ -116,20 +116,20 @@ fn recorded() -> BTreeMap<String, f64> {
 fn guard(record: bool) -> Result<bool, String> {
     let before = recorded();
     let (mut text, mut holds) = (String::new(), true);
-    println!("{:<20} {:>12} {:>10} {:>8}", "call", "instructions", "recorded", "more");
+    println!("{:<36} {:>12} {:>10} {:>8}", "call", "instructions", "recorded", "more");
     for (kind, _) in KINDS {
         let twice = instructions(kind, 2 * CALLS)?;
         let each = (twice - instructions(kind, CALLS)?) as f64 / CALLS as f64;
         text += &format!("{kind}: {each:.1}\n");
         let Some(old) = before.get(*kind).filter(|_| !record) else {
             holds &= record;
-            println!("{kind:<20} {each:>12.1} {:>10} {:>8}", "-", "-");
+            println!("{kind:<36} {each:>12.1} {:>10} {:>8}", "-", "-");
             continue;
         };
         let more = (each / old - 1.0) * 100.0;
         holds &= more <= MOST;
         let verdict = if more > MOST { "  TOO MANY" } else { "" };
-        println!("{kind:<20} {each:>12.1} {old:>10.1} {more:>6.1} %{verdict}");
+        println!("{kind:<36} {each:>12.1} {old:>10.1} {more:>6.1} %{verdict}");
     }
     if record {
         std::fs::write(RECORD, text).map_err(|error| format!("{RECORD}: {error}"))?;

@@ -77,6 +77,7 @@ pub(crate) fn not_calling<R>(f: impl FnOnce() -> R) -> R {
     result
 }
 
+// SAFETY: GNU ld and lld define both in every program; nothing is read but their addresses.
 unsafe extern "C" {
     // The linker's names for the ends of the program's own code.
     static __executable_start: u8;
