@@ -77,9 +77,8 @@ where
                     None => Turn::Answer(Ok(served)),
                 }
             }
-            Step::BackOff(held, now, flight, why) => {
-                let why = Why::BackOff(why);
-                Turn::Answer(Ok(Served::new((asked.keep)(held), now, why, Some(flight))))
+            Step::BackOff(held, now, why) => {
+                Turn::Answer(Ok(Served::new((asked.keep)(held), now, Why::BackOff(why), None)))
             }
             Step::Lead(claim) => Turn::Lead(claim),
             Step::Join(ticket) => {
@@ -163,7 +162,7 @@ where
         let Some((_, held)) = self.table.find(asked.hashed, asked.key) else { return Err(error) };
         let now = self.clock.now();
         if held.is_fresh(now) {
-            return Ok(Served::hit((asked.keep)(held), now));
+            return Ok(Served::new((asked.keep)(held), now, Why::Fresh, flight));
         }
         if !held.deadlines(self.table.late()).falls_back(now) {
             return Err(error);

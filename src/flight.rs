@@ -32,28 +32,35 @@ pub(crate) struct Flight<P, F> {
     outcome: Settled<P, F>,
     waiters: Waiters,
     stage: AtomicUsize,
-    /// Failures in a row before this attempt.
-    pub(crate) failures: u32,
+    /// The failure on record when it was claimed: what ends without a new one leaves that standing.
+    pub(crate) before: Option<Arc<F>>,
 }
 
 impl<P, F> Flight<P, F> {
-    fn at(stage: usize, failures: u32) -> Arc<Self> {
+    fn at(stage: usize, before: Option<Arc<F>>) -> Arc<Self> {
         Arc::new(Flight {
             outcome: Settled::pending(),
             waiters: Waiters::new(),
             stage: AtomicUsize::new(stage),
-            failures,
+            before,
         })
     }
 
-    /// A flight that its maker leads, after so many failures in a row.
-    pub(crate) fn running(failures: u32) -> Arc<Self> {
-        Self::at(RUNNING, failures)
+    /// A flight that its maker leads.
+    pub(crate) fn running(before: Option<Arc<F>>) -> Arc<Self> {
+        Self::at(RUNNING, before)
     }
 
     /// A flight that waits for whoever starts it first.
-    pub(crate) fn queued(failures: u32) -> Arc<Self> {
-        Self::at(QUEUED, failures)
+    pub(crate) fn queued(before: Option<Arc<F>>) -> Arc<Self> {
+        Self::at(QUEUED, before)
+    }
+
+    /// A flight that nobody waits for: it has ended.
+    pub(crate) fn ended(outcome: Outcome<P, F>) -> Arc<Self> {
+        let flight = Self::at(RUNNING, None);
+        flight.complete(outcome);
+        flight
     }
 
     /// Whether nobody leads it yet.

@@ -77,39 +77,41 @@ where
 {
     // Hooks, and destructors of what others displaced, may ask for the key too.
     let inside = nest::enter(&**claim.flight());
+    let mut failed = None;
     let judged = match fetched {
         Err(panic) => Err(panic),
         Ok(Ok(value)) => catch_unwind(AssertUnwindSafe(|| Ok(core.draft(claim.key(), value)))),
-        Ok(Err(error)) => catch_unwind(AssertUnwindSafe(|| core.verdict(&error)))
-            .map(|verdict| Err((error, verdict))),
+        Ok(Err(error)) => {
+            let error = failed.insert(Arc::new(error));
+            catch_unwind(AssertUnwindSafe(|| core.verdict(error)))
+                .map(|verdict| Err((Error::Fetch(Arc::clone(error)), verdict)))
+        }
     };
-    match judged {
+    let (failure, verdict, panic) = match judged {
         Ok(Ok(draft)) => {
             core.counters.add(Count::Loads);
             let ended = claim.publish(core, draft);
             drop(inside);
-            (ended, None)
+            return (ended, None);
         }
-        Ok(Err((error, verdict))) => {
-            let error = Arc::new(error);
-            let failure = core.failure(&claim, Error::Fetch(Arc::clone(&error)), verdict);
-            let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
-            drop(inside);
-            core.tell_error(&key, &error);
-            // Here and not at the end: what a panicking destructor meets half returned, it leaks.
-            drop((key, error));
-            (ended, None)
-        }
+        Ok(Err((error, verdict))) => (error, verdict, None),
         Err(panic) => {
             core.counters.add(Count::Panics);
-            let failure = core.failure(&claim, Error::Panicked, Verdict::ServeStale);
-            let (ended, key) = claim.fail(core, failure, false);
-            drop(inside);
-            core.tell_panic(&key, &panic);
-            drop(key);
-            (ended, Some(panic))
+            (Error::Panicked, Verdict::ServeStale, Some(panic))
         }
+    };
+    let failure = core.failure(&claim, failure, verdict);
+    let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
+    drop(inside);
+    if let Some(error) = &failed {
+        core.tell_error(&key, error);
     }
+    if let Some(panic) = &panic {
+        core.tell_panic(&key, panic);
+    }
+    // Here and not at the end: what a panicking destructor meets half returned, it leaks.
+    drop((key, failed));
+    (ended, panic)
 }
 
 impl<K, V, E, S> Core<K, V, E, S>
@@ -148,15 +150,14 @@ where
 
     fn failure(&self, claim: &Claim<K, V, E, S>, error: Error<E>, verdict: Verdict) -> Failure<E> {
         self.counters.add(Count::Failures);
-        let before = claim.flight().failures;
-        let now = self.clock.now();
-        if verdict == Verdict::ServeStale {
-            let attempts = before.saturating_add(1);
-            let retry_at = now.after(self.settings.back_off.after(attempts));
-            Failure { error, masked: true, retry_at, attempts }
-        } else {
-            Failure { error, masked: false, retry_at: now, attempts: before }
-        }
+        let before = claim.flight().before.as_ref().map_or(0, |before| before.attempts);
+        let masked = verdict == Verdict::ServeStale;
+        let attempts = before.saturating_add(1);
+        let back_off = Some(self.settings.back_off.after(attempts));
+        // None, and not one that is over: the clock may step back.
+        let back_off = back_off.filter(|d| masked && !d.is_zero());
+        let retry_at = back_off.map(|d| self.clock.now().after(d));
+        Failure { error, masked, retry_at, attempts }
     }
 
     pub(crate) fn tell_error(&self, key: &K, error: &E) {

@@ -18,7 +18,7 @@ use crate::stats::Count;
 use crate::sync::Arc;
 use crate::table::{Hashed, Place};
 use crate::time::Tick;
-use crate::word::Outcome::{Failed, Published};
+use crate::word::Outcome::Published;
 
 /// A refresh to start, and the leave to.
 pub(crate) type Start<K, V, E, S> = (Queued<K, V, E, S>, Admitted);
@@ -30,7 +30,7 @@ pub(crate) enum Step<K, V, E, S> {
     /// Serve this stale value, and start the refresh if there is one to start.
     Stale(Hold<K, V, E>, Tick, Option<Start<K, V, E, S>>),
     /// Serve this stale value: a load failed not long ago.
-    BackOff(Hold<K, V, E>, Tick, Arc<Flight<K, V, E>>, Arc<Failure<E>>),
+    BackOff(Hold<K, V, E>, Tick, Arc<Failure<E>>),
     /// Run the fetch.
     Lead(Claim<K, V, E, S>),
     /// Wait for the leader.
@@ -46,7 +46,7 @@ enum Next<K, V, E, S> {
     /// It changed: look up again.
     Again,
     Stale(Option<Start<K, V, E, S>>),
-    BackOff(Arc<Flight<K, V, E>>, Arc<Failure<E>>),
+    BackOff(Arc<Failure<E>>),
     Lead(Claim<K, V, E, S>),
     Join(Ticket<K, V, E>),
     Reentrant,
@@ -95,7 +95,7 @@ where
             match Core::approach(core, || Place::of(pos, held.arc()), held.arc(), ask, now) {
                 Next::Again => {}
                 Next::Stale(queued) => return Step::Stale(held, now, queued),
-                Next::BackOff(flight, why) => return Step::BackOff(held, now, flight, why),
+                Next::BackOff(why) => return Step::BackOff(held, now, why),
                 Next::Lead(claim) => {
                     // As above.
                     drop(held);
@@ -120,23 +120,20 @@ where
         if at_once && s.word.in_flight() {
             return Next::Stale(None);
         }
-        let (over, failures) = match s.word.phase() {
+        let (over, before) = match s.word.phase() {
             Phase::Tentative | Phase::Killed => return Next::Again,
             Phase::Closed => {
                 core.table.finish(&place(), s);
                 return Next::Again;
             }
             Phase::Flight(flight) => return Core::join(core, place, s, flight, at_once),
-            Phase::Done(flight) => match flight.outcome() {
-                Some(Failed(why)) => {
-                    if deadlines.is_some_and(|d| d.backs_off(ask, now, why.retry_at)) {
-                        return Next::BackOff(flight, why);
-                    }
-                    (Some(flight), why.attempts)
+            Phase::Done(flight) => match (flight.on_record(), deadlines) {
+                (Some(why), Some(deadlines)) if deadlines.backs_off(ask, now, why.retry_at) => {
+                    return Next::BackOff(why);
                 }
-                _ => (Some(flight), 0),
+                (before, _) => (Some(flight), before),
             },
-            Phase::Idle => (None, 0),
+            Phase::Idle => (None, None),
         };
         let admitted = if at_once { Refresher::admit(&core.refresher) } else { None };
         if at_once && admitted.is_none() {
@@ -148,7 +145,7 @@ where
         // Everything of the user's, and every allocation, comes before the claim.
         let key = s.key.clone();
         let place = place();
-        let flight = if at_once { Flight::queued(failures) } else { Flight::running(failures) };
+        let flight = if at_once { Flight::queued(before) } else { Flight::running(before) };
         let Some(claimed) = core.table.claim(&place, s, over.as_ref(), &flight) else {
             return Next::Again;
         };

@@ -64,12 +64,12 @@ impl Deadlines {
     }
 
     /// Whether `ask` takes the stale value without a fetch, because one failed not long ago.
-    pub(crate) fn backs_off(&self, ask: Ask, now: Tick, retry_at: Tick) -> bool {
+    pub(crate) fn backs_off(&self, ask: Ask, now: Tick, retry_at: Option<Tick>) -> bool {
         let limit = match ask {
             Ask::IfError => self.sie_until,
             Ask::WhileRevalidate => self.sie_until.max(self.swr_until),
         };
-        now < retry_at && now < limit
+        retry_at.is_some_and(|retry_at| now < retry_at) && now < limit
     }
 }
 

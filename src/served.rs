@@ -151,7 +151,7 @@ impl<K, V, E> Served<K, V, E> {
             Why::Stale => State::Stale,
             Why::BackOff(failure) => State::BackOff {
                 error: failure.error.clone(),
-                retry_in: failure.retry_at.left(self.now),
+                retry_in: failure.retry_at.map_or(Duration::ZERO, |at| at.left(self.now)),
             },
             Why::Fallback(error) => State::Fallback { error: error.clone() },
         }
@@ -190,11 +190,15 @@ impl<K, V, E> Served<K, V, E> {
     /// # }
     /// ```
     pub fn refresh(&self) -> Option<RefreshHandle<K, V, E>> {
-        let under_way = || match (&self.why, self.snapshot().word.phase()) {
-            (Why::Stale, Phase::Flight(flight)) => Some(flight),
-            _ => None,
+        let flight = match (&self.flight, &self.why) {
+            (Some(flight), _) => Arc::clone(flight),
+            (None, Why::BackOff(failure)) => Flight::ended(Failed(Arc::clone(failure))),
+            (None, Why::Stale) => match self.snapshot().word.phase() {
+                Phase::Flight(flight) => flight,
+                _ => return None,
+            },
+            (None, Why::Fresh | Why::Fallback(_)) => return None,
         };
-        let flight = self.flight.clone().or_else(under_way)?;
         Some(RefreshHandle(Ticket::on(flight)))
     }
 }

@@ -11,6 +11,7 @@ use crate::state::State;
 use crate::sync::{Arc, Held};
 use crate::time::Tick;
 use crate::word;
+use crate::word::Outcome::Failed;
 
 /// The flight of a snapshot's key.
 pub(crate) type Flight<K, V, E> = flight::Flight<Snapshot<K, V, E>, Failure<E>>;
@@ -29,10 +30,21 @@ pub(crate) struct Failure<E> {
     pub(crate) error: Error<E>,
     /// Whether a stale value may cover it; if not, it is a definite answer.
     pub(crate) masked: bool,
-    /// No new fetch before this.
-    pub(crate) retry_at: Tick,
+    /// No new fetch before this, if it started a back-off.
+    pub(crate) retry_at: Option<Tick>,
     /// Failures in a row, this one included.
     pub(crate) attempts: u32,
+}
+
+impl<K, V, E> Flight<K, V, E> {
+    /// The failure that its key's back-off goes by once it has ended without a value: its own, or the one
+    /// before if it started none. Only a value ends a back-off.
+    pub(crate) fn on_record(&self) -> Option<Arc<Failure<E>>> {
+        match self.outcome() {
+            Some(Failed(why)) if why.retry_at.is_some() => Some(why),
+            _ => self.before.clone(),
+        }
+    }
 }
 
 /// One published value of a key, or a placeholder.

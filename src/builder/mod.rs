@@ -181,13 +181,15 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// What an error means. Asked once per failed fetch, before anybody gets the error.
+    /// What an error means. Asked once per failed fetch, before anybody gets the error; not of an uncached
+    /// one, which has nothing to cover it and nobody who joined.
     pub fn verdict(mut self, f: impl Fn(&E) -> Verdict + Send + Sync + 'static) -> Self {
         self.hooks.verdict = Some(Box::new(f));
         self
     }
 
-    /// Told of every failed fetch, masked ones too, after its flight has ended.
+    /// Told of every failed fetch, masked ones too, after its flight has ended; but of none that outlives the
+    /// cache.
     pub fn on_error(mut self, f: impl Fn(&K, &E) + Send + Sync + 'static) -> Self {
         self.hooks.on_error = Some(Box::new(f));
         self

@@ -134,6 +134,19 @@ fn who_joined_a_load_whose_hook_panics_is_told_and_the_key_is_free() {
 }
 
 #[test]
+fn a_failed_fetch_is_told_also_where_its_verdict_panics() {
+    let (told, panicked) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (errors, panics) = (Arc::clone(&told), Arc::clone(&panicked));
+    let hooked = builder(&ManualClock::new()).verdict(|_| panic!("verdict"));
+    let hooked = hooked.on_error(move |_, _| _ = errors.fetch_add(1, SeqCst));
+    let hooked = hooked.on_panic(move |_, _| _ = panics.fetch_add(1, SeqCst));
+    let cache: Cache = hooked.build().expect("the settings agree");
+    let led = catch_unwind(AssertUnwindSafe(|| cache.get(&1, |_| Err("down"))));
+    assert_eq!(message(&*led.expect_err("its verdict panics")), "verdict");
+    assert_eq!((told.load(SeqCst), panicked.load(SeqCst)), (1, 1));
+}
+
+#[test]
 fn a_set_whose_hook_panics_changes_nothing() {
     for (name, setting, _) in
         HOOKS.into_iter().filter(|(name, ..)| ["lifetime", "weigher"].contains(name))

@@ -1,11 +1,14 @@
 //! Back-off: when no new fetch is tried, how long, and what ends it.
 
 use std::cell::Cell;
+use std::future::pending;
+use std::pin::pin;
 use std::time::Duration;
 
 use lastcache::{BackOff, CallerRuns, ManualClock, State, Verdict};
 
-use super::bench::{Fault, Plain, down, never, panics, plain, secs};
+use super::bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
+use super::tasks::Bell;
 
 fn cache(clock: &ManualClock, back_off: BackOff) -> Plain {
     let windows = plain(clock).ttl(secs(1)).stale_if_error(Duration::MAX);
@@ -194,4 +197,74 @@ fn an_answer_in_back_off_counts_as_a_stale_hit() {
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.stale_hits, stats.misses), (0, 1, 1));
     assert_eq!((stats.failures, stats.loads), (1, 0));
+}
+
+#[test]
+fn a_load_that_is_given_up_or_answered_ends_none() {
+    let clock = ManualClock::new();
+    let windows =
+        plain(&clock).ttl(secs(10)).stale_if_error(secs(10)).back_off(BackOff::fixed(secs(500)));
+    let propagates = windows.verdict(|error| match *error {
+        "404" => Verdict::Propagate,
+        _ => Verdict::ServeStale,
+    });
+    let cache = propagates.executor(CallerRuns).build().unwrap();
+    cache.set(1, 1);
+    clock.set(secs(12));
+    assert_eq!(cache.get(&1, down).unwrap(), 1);
+    let backs_off = || matches!(cache.get_swr(&1, never).unwrap().state(), State::BackOff { .. });
+    // Past the window for errors, so that who waits tries again.
+    clock.set(secs(30));
+    assert!(backs_off());
+    assert!(Bell::new().poll(pin!(cache.get_stale_async(&1, pending()))).is_pending());
+    assert!(backs_off(), "after a load that was given up");
+    assert!(cache.get_stale(&1, |_| Err("404")).is_err());
+    assert!(backs_off(), "after an error that is propagated");
+    assert!(cache.set(1, 2));
+    assert!(cache.get_swr(&1, never).is_ok_and(|served| !served.is_stale()));
+}
+
+#[test]
+fn an_attempt_that_is_given_up_does_not_break_the_row() {
+    let clock = ManualClock::new();
+    let jobs = Tray::default();
+    let windows = plain(&clock).ttl(secs(1)).stale_if_error(Duration::MAX);
+    let windows = windows.back_off(BackOff::exponential(secs(1), secs(100)));
+    let cache = windows.executor(jobs.clone()).build().unwrap();
+    cache.set(1, 1);
+    clock.set(secs(1));
+    for expected in [1, 2, 4, 8, 16] {
+        match expected {
+            4 => {
+                let load = pin!(cache.get_stale_async(&1, pending()));
+                assert!(Bell::new().poll(load).is_pending());
+            }
+            8 => {
+                drop(cache.get_swr(&1, never).unwrap());
+                drop(jobs.take());
+            }
+            _ => {}
+        }
+        assert_eq!(fail(&clock, &cache), secs(expected));
+        clock.advance(secs(expected));
+    }
+}
+
+#[test]
+fn where_there_is_none_a_clock_that_steps_back_starts_none() {
+    for verdict in [Verdict::ServeStale, Verdict::Propagate] {
+        let clock = ManualClock::new();
+        let windows = plain(&clock).ttl(secs(10)).stale_if_error(Duration::MAX);
+        let windows = windows.verdict(move |_| verdict).executor(CallerRuns);
+        let cache = match verdict {
+            Verdict::Propagate => windows.back_off(BackOff::fixed(secs(5))),
+            _ => windows,
+        };
+        let cache = cache.build().unwrap();
+        cache.set(1, 1);
+        clock.set(secs(100));
+        assert_eq!(cache.get(&1, down).is_ok(), verdict == Verdict::ServeStale);
+        clock.set(secs(100) - Duration::from_nanos(1));
+        assert_eq!(*cache.get_stale(&1, |_| Ok(2)).unwrap(), 2, "{verdict:?}");
+    }
 }

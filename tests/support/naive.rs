@@ -322,15 +322,15 @@ where
                 displaced = if remove { state.remove(key) } else { None };
                 let mut fallback = None;
                 if attached && let Some(entry) = state.values.get_mut(key) {
-                    let before = entry.failed.take().map_or(0, |failed| failed.attempts);
-                    let masked = verdict == Verdict::ServeStale;
-                    // An error that is propagated starts no back-off, and breaks no row of failures.
-                    let attempts = before.saturating_add(u32::from(masked));
-                    let delay =
-                        if masked { settings.back_off.after(attempts) } else { Duration::ZERO };
-                    let retry_at = now.saturating_add(delay);
-                    entry.failed = Some(Failed { error: error.clone(), retry_at, attempts });
-                    fallback = masked.then(|| entry.snapshot.clone());
+                    let before = entry.failed.as_ref().map_or(0, |failed| failed.attempts);
+                    let attempts = before.saturating_add(1);
+                    let delay = settings.back_off.after(attempts);
+                    // An error that is propagated starts no back-off, and ends none.
+                    if verdict == Verdict::ServeStale && !delay.is_zero() {
+                        let retry_at = now.saturating_add(delay);
+                        entry.failed = Some(Failed { error: error.clone(), retry_at, attempts });
+                    }
+                    fallback = (verdict == Verdict::ServeStale).then(|| entry.snapshot.clone());
                 }
                 flight.end(Outcome::Failed { error, fallback });
             }

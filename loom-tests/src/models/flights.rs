@@ -35,7 +35,7 @@ pub(super) fn approach(word: &Word) -> Step {
             }
             Phase::Tentative | Phase::Killed | Phase::Closed => return Step::Over,
         };
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         if word.claim(over.as_ref(), &flight).is_some() {
             return Step::Lead(Lease::of(flight));
         }

@@ -13,7 +13,7 @@ fn one_entry_for(callers: usize) {
         let small = small.clone();
         move || {
             let (place, s) = small.entry(7, NOW).expect("there is room");
-            let claimed = small.table().claim(&place, &s, None, &Flight::running(0)).is_some();
+            let claimed = small.table().claim(&place, &s, None, &Flight::running(None)).is_some();
             (s, claimed)
         }
     };

@@ -10,7 +10,7 @@ use crate::table::Fate;
 #[test]
 fn m02_the_joiner_of_a_leader_that_left_is_woken() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiner = thread::spawn(move || {
             assert!(matches!(Ticket::on(flight).wait(), Outcome::Abandoned));

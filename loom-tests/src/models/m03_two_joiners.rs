@@ -13,7 +13,7 @@ fn two_joiners(
     right: fn(&Outcome<u64, u64>) -> bool,
 ) {
     model(2, move || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiners = are_tasks.map(|is_task| {
             let ticket = Ticket::on(Arc::clone(&flight));

@@ -11,7 +11,7 @@ use super::polls::wait_as;
 #[test]
 fn m04_a_joiner_that_comes_while_the_leader_ends_is_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiner = thread::spawn(move || {
             assert_eq!(value(&Ticket::on(flight).wait()), Some(7));
@@ -24,7 +24,7 @@ fn m04_a_joiner_that_comes_while_the_leader_ends_is_not_forgotten() {
 #[test]
 fn m04_two_joiners_that_come_while_the_leader_ends_are_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiners = [(); 2].map(|()| {
             let ticket = Ticket::on(Arc::clone(&flight));
@@ -41,7 +41,7 @@ fn m04_two_joiners_that_come_while_the_leader_ends_are_not_forgotten() {
 #[test]
 fn m04_a_thread_and_a_task_that_come_while_the_leader_ends_are_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiners = [false, true].map(|is_task| {
             let ticket = Ticket::on(Arc::clone(&flight));
@@ -58,7 +58,7 @@ fn m04_a_thread_and_a_task_that_come_while_the_leader_ends_are_not_forgotten() {
 #[test]
 fn m04_a_joiner_with_a_bound_that_comes_while_the_leader_ends_is_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiner = thread::spawn(move || {
             let outcome = Ticket::on(flight).wait_timeout(Duration::MAX);
@@ -79,7 +79,7 @@ fn look_in(flight: &Arc<Flight>) {
 #[test]
 fn m04_a_joiner_in_a_seat_that_was_left_is_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         look_in(&flight);
         let joiner = thread::spawn(move || {
@@ -93,7 +93,7 @@ fn m04_a_joiner_in_a_seat_that_was_left_is_not_forgotten() {
 #[test]
 fn m04_a_joiner_is_not_forgotten_while_another_leaves() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let leaver = {
             let flight = Arc::clone(&flight);

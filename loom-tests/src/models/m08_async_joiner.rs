@@ -12,7 +12,7 @@ use super::polls::*;
 #[test]
 fn m08_a_task_that_joins_while_the_leader_ends_is_not_forgotten() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiner = thread::spawn(move || {
             assert_eq!(value(&wait(Ticket::on(flight), 1)), Some(7));
@@ -25,7 +25,7 @@ fn m08_a_task_that_joins_while_the_leader_ends_is_not_forgotten() {
 #[test]
 fn m08_a_task_is_woken_by_the_waker_of_its_last_poll() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let joiner = thread::spawn(move || {
             assert_eq!(value(&wait(Ticket::on(flight), 3)), Some(7));
@@ -38,7 +38,7 @@ fn m08_a_task_is_woken_by_the_waker_of_its_last_poll() {
 #[test]
 fn m08_a_task_that_is_dropped_takes_no_wake_up_from_another() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let leaver = {
             let mut ticket = Ticket::on(Arc::clone(&flight));
@@ -61,7 +61,7 @@ fn m08_a_task_that_is_dropped_takes_no_wake_up_from_another() {
 #[test]
 fn m08_the_waker_of_a_task_that_was_dropped_is_gone_when_another_has_its_seat() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let lease = Lease::of(Arc::clone(&flight));
         let left = bell();
         let mut ticket = Ticket::on(Arc::clone(&flight));

@@ -56,7 +56,7 @@ fn m09_a_late_release_takes_nothing_from_the_next_flights_joiner() {
 /// joiners of that.
 fn two_joiners_of_the_next_flight(are_tasks: [bool; 2]) {
     model(2, move || {
-        let [first, next] = [0, 1].map(Flight::running);
+        let [first, next] = [None, None].map(Flight::running);
         let late = Lease::of(Arc::clone(&first));
         let leader = {
             let lease = Lease::of(Arc::clone(&next));

@@ -14,6 +14,15 @@ use crate::word::{self, Chain, Slot, View};
 
 type Cell = Published<u64>;
 
+/// A flight with a number in it: the failure before it.
+fn numbered(number: u64) -> Arc<Flight> {
+    Flight::running(Some(Arc::new(number)))
+}
+
+fn number(flight: &Flight) -> u64 {
+    **flight.before.as_ref().expect("it was made with one")
+}
+
 /// A number in a cell: put there before the step that is to be seen.
 fn sign(cell: &Cell) {
     assert!(cell.replace_if(std::ptr::null(), Some(Arc::new(1))).is_ok());
@@ -122,10 +131,10 @@ fn m10_a_value_that_replaced_another_is_seen_through_the_cell() {
 fn m10_a_claimed_flight_is_seen_through_the_word() {
     between(
         Word::idle,
-        |word| drop(word.claim(None, &Flight::running(1))),
+        |word| drop(word.claim(None, &numbered(1))),
         |word| match word.phase() {
             Phase::Idle => {}
-            Phase::Flight(flight) => assert_eq!(flight.failures, 1),
+            Phase::Flight(flight) => assert_eq!(number(&flight), 1),
             _ => panic!("no such step was taken"),
         },
         |word| assert!(word.in_flight()),
@@ -137,15 +146,15 @@ fn m10_a_flight_that_displaced_another_is_seen_through_the_word() {
     between(
         Word::idle,
         |word| {
-            let first = Flight::running(1);
+            let first = numbered(1);
             drop(word.claim(None, &first));
             word.end(&first);
-            drop(word.claim(Some(&first), &Flight::running(2)));
+            drop(word.claim(Some(&first), &numbered(2)));
         },
         |word| match word.phase() {
             Phase::Idle => {}
-            Phase::Flight(flight) => assert!(matches!(flight.failures, 1 | 2)),
-            Phase::Done(flight) => assert_eq!(flight.failures, 1),
+            Phase::Flight(flight) => assert!(matches!(number(&flight), 1 | 2)),
+            Phase::Done(flight) => assert_eq!(number(&flight), 1),
             _ => panic!("no such step was taken"),
         },
         |word| assert!(word.in_flight()),
@@ -156,10 +165,10 @@ fn m10_a_flight_that_displaced_another_is_seen_through_the_word() {
 fn m10_who_closes_a_word_sees_its_flight() {
     between(
         Word::idle,
-        |word| drop(word.claim(None, &Flight::running(1))),
+        |word| drop(word.claim(None, &numbered(1))),
         |word| {
             if let Some(flight) = word.close() {
-                assert_eq!(flight.failures, 1);
+                assert_eq!(number(&flight), 1);
             }
         },
         |word| assert!(matches!(word.phase(), Phase::Closed)),
@@ -173,7 +182,7 @@ fn m10_who_meets_a_closed_word_sees_what_replaced_its_snapshot() {
     sees_the_sign(Word::idle, close, |word| word.standing() == Standing::Closed);
     let claimed: fn() -> Word = || {
         let word = Word::idle();
-        drop(word.claim(None, &Flight::running(1)));
+        drop(word.claim(None, &numbered(1)));
         word
     };
     sees_the_sign(claimed, close, |word| matches!(word.phase(), Phase::Closed));
@@ -190,7 +199,7 @@ fn m10_who_meets_a_word_closed_quietly_sees_what_came_before() {
 #[test]
 fn m10_an_outcome_is_seen_through_its_flight() {
     between(
-        || Flight::running(0),
+        || Flight::running(None),
         |flight| {
             flight.complete(Outcome::Published(Arc::new(7)));
         },
@@ -202,7 +211,7 @@ fn m10_an_outcome_is_seen_through_its_flight() {
 #[test]
 fn m10_a_failure_is_seen_through_its_flight() {
     between(
-        || Flight::running(0),
+        || Flight::running(None),
         |flight| {
             flight.complete(Outcome::Failed(Arc::new(8)));
         },
@@ -220,8 +229,8 @@ fn m10_who_sees_a_flight_ended_sees_what_was_published_before() {
     let end: fn(&Arc<Flight>) = |flight| {
         flight.complete(Outcome::Abandoned);
     };
-    sees_the_sign(|| Flight::running(0), end, |flight| !flight.is_pending());
-    sees_the_sign(|| Flight::running(0), end, |flight| flight.outcome().is_some());
+    sees_the_sign(|| Flight::running(None), end, |flight| !flight.is_pending());
+    sees_the_sign(|| Flight::running(None), end, |flight| flight.outcome().is_some());
 }
 
 #[test]

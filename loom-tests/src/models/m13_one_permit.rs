@@ -107,7 +107,7 @@ fn stale_reader(
     known: &Untracked<Known>,
 ) -> bool {
     let Some(admitted) = Refresher::admit(refresher) else { return false };
-    let flight = Flight::queued(0);
+    let flight = Flight::queued(None);
     if word.claim(None, &flight).is_none() {
         return false;
     }

@@ -61,7 +61,7 @@ fn m16_a_word_is_closed_while_its_flight_is_displaced() {
                 drop(word.discard(&flight));
             })
         };
-        let next = Flight::running(0);
+        let next = Flight::running(None);
         let displaced = word.claim(Some(&over), &next);
         drop(over);
         let claimed = displaced.is_some();

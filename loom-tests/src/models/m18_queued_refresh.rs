@@ -17,7 +17,7 @@ fn queued() -> (std::sync::Arc<Small>, Queued) {
     let small = Small::new(2, one_home);
     assert_eq!(small.set(7, 0, 0), Fate::Stored);
     let (place, s) = small.entry(7, STALE).expect("it is there");
-    let flight = Flight::queued(0);
+    let flight = Flight::queued(None);
     let claimed = small.table().claim(&place, &s, None, &flight).expect("nobody else is there");
     assert!(claimed.current);
     let load = Load { core: Arc::downgrade(&small.core), place, key: Key(7), hash: s.hash };

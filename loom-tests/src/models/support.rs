@@ -233,7 +233,7 @@ impl Small {
     /// The second half of a set that found its entry before: publishes `value` in place of it.
     pub(super) fn set_there(&self, there: &Place<Key, Tracked, u8>, key: u8, value: u32, now: u64) {
         let n = Snapshot::new(self.hashed(key).upper(), Key(key), draft(value, now));
-        drop(self.table().publish(there, Lease::of(Flight::running(0)), n, at(now)));
+        drop(self.table().publish(there, Lease::of(Flight::running(None)), n, at(now)));
     }
 
     /// What stands for a key.
@@ -336,7 +336,7 @@ pub(super) fn draft(value: u32, published: u64) -> Draft<Tracked> {
 
 /// A failed load, to be tried again from this tick on.
 pub(super) fn failure(retry_at: u64, masked: bool) -> Failure {
-    snapshot::Failure { error: Error::Closed, masked, retry_at: at(retry_at), attempts: 1 }
+    snapshot::Failure { error: Error::Closed, masked, retry_at: Some(at(retry_at)), attempts: 1 }
 }
 
 /// What a `get` came to.
