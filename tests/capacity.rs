@@ -533,6 +533,28 @@ fn a_replacement_costs_the_difference() {
 }
 
 #[test]
+fn a_value_that_grows_makes_others_go_and_not_itself() {
+    // 95 over 60 beside 40: the 40 has to go.
+    for other in 2..200 {
+        let cache = weighing(100).build().unwrap();
+        assert!(cache.set(1, 60) && cache.set(other, 40));
+        assert!(cache.set(1, 95));
+        assert_eq!((cache.weight(), cache.len(), cache.stats().evictions), (95, 1, 1));
+    }
+}
+
+#[test]
+fn what_weighs_nothing_does_not_go_for_weight() {
+    let cache = weighing(10).capacity(200).build().unwrap();
+    assert!(cache.set(1_000, 10));
+    for key in 0..100 {
+        assert!(cache.set(key, 0));
+    }
+    assert!(cache.set(2_000, 10), "one eviction does");
+    assert_eq!((cache.len(), cache.stats().evictions), (101, 1));
+}
+
+#[test]
 fn a_value_too_heavy_is_returned_and_not_kept() {
     for older in [false, true] {
         for by_load in [false, true] {

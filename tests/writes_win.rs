@@ -11,7 +11,7 @@ use controlled::{
     Cache, Collected, Dice, Error, Going, PATIENCE, Run, STALE, Source, builder, go, never, scaled,
     until,
 };
-use lastcache::{ManualClock, RefreshHandle, State};
+use lastcache::{CallerRuns, ManualClock, RefreshHandle, State};
 
 /// What the key held before, where it held anything.
 const OLD: u32 = 10;
@@ -511,4 +511,67 @@ fn a_load_that_took_over_a_refresh_keeps_its_outcome_whatever_is_set_meanwhile()
         })
         .collect();
     threads.into_iter().for_each(Going::end);
+}
+
+#[test]
+fn where_there_is_no_room_a_late_load_takes_nobodys() {
+    for capacity in 1..=8 {
+        for first in (0..20).map(|n| 100 * (n + 1)) {
+            let clock = ManualClock::new();
+            let cache = builder(&clock).capacity(capacity as usize).build().expect("they agree");
+            let others = first..first + capacity - 1;
+            for key in others.clone() {
+                assert!(cache.set(key, OLD));
+            }
+            let got = cache.get(&1, |_| {
+                assert!(cache.set(1, SET));
+                Ok(LATE)
+            });
+            assert_eq!(got.expect("it was set"), SET);
+            assert_eq!(cache.peek(&1).as_deref(), Some(&SET), "{:?}", cache.stats());
+            assert!(others.clone().all(|key| cache.contains_key(&key)));
+
+            // Without an entry of its own any more.
+            assert!(cache.delete(&1) && cache.set(2, OLD));
+            let got = cache.get(&1, |_| {
+                cache.delete(&1);
+                Ok(LATE)
+            });
+            assert_eq!(got.expect("it was loaded"), LATE);
+            assert!(cache.contains_key(&2) && others.clone().all(|key| cache.contains_key(&key)));
+            let stats = cache.stats();
+            assert_eq!((stats.late_loads, stats.evictions), (2, 0), "{stats:?}");
+        }
+    }
+}
+
+#[test]
+fn a_late_load_weighs_nothing() {
+    for load in LOADS {
+        let clock = ManualClock::new();
+        let weighing = builder(&clock).max_weight(10).weigher(|_, value| *value);
+        let cache = weighing.executor(CallerRuns).build().expect("the settings agree");
+        if load != Load::Cold {
+            assert!(cache.set(1, 5));
+            clock.set(STALE);
+        }
+        let meanwhile = cache.clone();
+        let fetch = move |_: &u32| {
+            assert!(meanwhile.set(1, 6));
+            Ok(10)
+        };
+        match load {
+            Load::Background => drop(cache.get_swr(&1, fetch).expect("it is stale")),
+            _ => assert_eq!(cache.get(&1, fetch).expect("it was set"), 6),
+        }
+        assert_eq!(cache.peek(&1).as_deref(), Some(&6), "{load:?}, {:?}", cache.stats());
+
+        let got = cache.get(&2, |_| {
+            cache.clear();
+            (3..8).for_each(|key| assert!(cache.set(key, 2)));
+            Ok(10)
+        });
+        assert_eq!(got.expect("it was loaded"), 10);
+        assert_eq!((cache.len(), cache.stats().evictions), (5, 0), "{load:?}");
+    }
 }

@@ -96,10 +96,12 @@ impl<K, V, E> Table<K, V, E> {
     ) -> Landed<K, V, E> {
         let mut tally = Tally::default();
         let flight = Arc::clone(lease.flight());
-        let (fate, replaced) = match self.make_room(place.pos, place.old, &n, now, &mut tally) {
+        let expected = place.expected.as_ptr();
+        let room = self.make_room(place.pos, expected, place.old, &n, now, &mut tally);
+        let (fate, replaced) = match room {
             Some(room) => {
                 let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
-                match cell.replace_if(place.expected.as_ptr(), Some(Arc::clone(&n))) {
+                match cell.replace_if(expected, Some(Arc::clone(&n))) {
                     Ok(replaced) => {
                         room.spend();
                         (Fate::Stored, replaced)
@@ -107,7 +109,7 @@ impl<K, V, E> Table<K, V, E> {
                     Err(()) => (Fate::Late, None),
                 }
             }
-            // As if published and evicted at once: the older value goes all the same.
+            // Late, or as if published and evicted at once: the older value goes all the same.
             None => match place.expected.upgrade().and_then(|s| self.remove(place.pos, &s)) {
                 Some(s) => (Fate::NoRoom, Some(s)),
                 None => (Fate::Late, None),
@@ -188,7 +190,7 @@ impl<K, V, E> Table<K, V, E> {
                 continue;
             };
             let old = s.has_value().then_some(s.weight);
-            let fate = match self.make_room(pos, old, n, now, tally) {
+            let fate = match self.make_room(pos, Arc::as_ptr(&s), old, n, now, tally) {
                 Some(room) => {
                     let cell = self.buckets[pos.bucket].cell(pos.slot);
                     match cell.replace_if(Arc::as_ptr(&s), Some(Arc::clone(n))) {

@@ -27,6 +27,23 @@ const MOST_STEPS: usize = 4_096;
 /// Evictions that one value may cost.
 const MOST_EVICTIONS: usize = 16;
 
+/// What one that goes is to leave behind, and for which place: what stands there is no victim, be it the
+/// value that is replaced, or one that a write put there a moment ago.
+#[derive(Clone, Copy)]
+enum Want {
+    Unit(Pos),
+    Weight(Pos),
+}
+
+impl Want {
+    fn is_met_by<K, V, E>(self, pos: Pos, s: &Snapshot<K, V, E>) -> bool {
+        match self {
+            Want::Unit(own) => pos != own,
+            Want::Weight(own) => pos != own && s.weight > 0,
+        }
+    }
+}
+
 /// Who is to go.
 type Victim<K, V, E> = (Pos, Hold<K, V, E>);
 
@@ -69,11 +86,13 @@ fn divisor(a: usize, b: usize) -> usize {
 }
 
 impl<K, V, E> Table<K, V, E> {
-    /// Room at `pos` for `n` in the place of a value of weight `old`, or `None` when it cannot be had by a
-    /// bounded number of evictions.
+    /// Room at `pos` for `n` in the place of `expected`, a value of weight `old`. `None` when it cannot be had
+    /// by a bounded number of evictions, or is no longer wanted: a write came first, and nobody's value is to
+    /// go for one that is late.
     pub(super) fn make_room(
         &self,
         pos: Pos,
+        expected: *const Snapshot<K, V, E>,
         old: Option<u32>,
         n: &Snapshot<K, V, E>,
         now: Tick,
@@ -82,20 +101,22 @@ impl<K, V, E> Table<K, V, E> {
         if !self.room.could_hold(n.weight) {
             return None;
         }
-        let mut taken = self.room.none();
+        let cell = self.buckets[pos.bucket].cell(pos.slot);
         let mut evictions = 0;
+        let mut may_evict = || {
+            evictions += 1;
+            evictions <= MOST_EVICTIONS && cell.is(expected)
+        };
+        let mut taken = self.room.none();
         if old.is_none() {
             let mut released = self.admit(pos);
             while taken.units == 0 {
                 if self.room.take_unit() {
                     taken.units = 1;
-                } else if evictions == MOST_EVICTIONS {
+                } else if !may_evict()
+                    || !self.evict(Want::Unit(pos), now, released.take(), tally, &mut taken)
+                {
                     return None;
-                } else {
-                    evictions += 1;
-                    if !self.evict(now, released.take(), tally, &mut taken) {
-                        return None;
-                    }
                 }
             }
         }
@@ -103,12 +124,9 @@ impl<K, V, E> Table<K, V, E> {
         taken.surplus = old.saturating_sub(n.weight);
         let more = n.weight.saturating_sub(old);
         while !self.room.take_weight(u64::from(more)) {
-            if evictions == MOST_EVICTIONS {
-                return None;
-            }
-            evictions += 1;
             // Its weight is wanted; its unit is given back at once.
-            if !self.evict(now, None, tally, &mut self.room.none()) {
+            let unit = &mut self.room.none();
+            if !may_evict() || !self.evict(Want::Weight(pos), now, None, tally, unit) {
                 return None;
             }
         }
@@ -152,20 +170,21 @@ impl<K, V, E> Table<K, V, E> {
     /// in here, and its destructor panic.
     fn evict(
         &self,
+        want: Want,
         now: Tick,
         released: Option<Pos>,
         tally: &mut Tally<K, V, E>,
         taken: &mut Taken<'_>,
     ) -> bool {
-        let victim = self.gone(now);
+        let victim = self.gone(want, now);
         let victim = victim.or_else(|| released.and_then(|pos| self.failed_probation(pos)));
-        let Some((pos, held)) = victim.or_else(|| self.least_used()) else { return false };
+        let Some((pos, held)) = victim.or_else(|| self.least_used(want)) else { return false };
         self.take(pos, &held, now, tally, taken);
         true
     }
 
     /// A value past its windows, if there may be one and the scout comes by it soon.
-    fn gone(&self, now: Tick) -> Option<Victim<K, V, E>> {
+    fn gone(&self, want: Want, now: Tick) -> Option<Victim<K, V, E>> {
         let Horizon { scout, .. } = &self.memory.horizon;
         if !self.memory.horizon.reached(now) {
             return None;
@@ -173,7 +192,7 @@ impl<K, V, E> Table<K, V, E> {
         self.sweep(scout, |turn, pos, held| {
             let gone_at = held.deadlines(&self.late).gone_at();
             self.memory.horizon.see(turn, gone_at);
-            if now >= gone_at && !held.word.in_flight() {
+            if now >= gone_at && want.is_met_by(pos, &held) && !held.word.in_flight() {
                 return Break((pos, held));
             }
             Continue(1)
@@ -192,10 +211,10 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// The first unused value that the hand comes by, or the least used of those that it may look at.
-    fn least_used(&self) -> Option<Victim<K, V, E>> {
+    fn least_used(&self, want: Want) -> Option<Victim<K, V, E>> {
         let mut least: Option<(u64, Victim<K, V, E>)> = None;
         let unused = self.sweep(&self.memory.hand, |_, pos, held| {
-            if held.word.in_flight() {
+            if held.word.in_flight() || !want.is_met_by(pos, &held) {
                 return Continue(0);
             }
             let uses = self.buckets[pos.bucket].cool(pos.slot);

@@ -67,6 +67,23 @@ fn m05_a_set_during_a_refresh_stays() {
 }
 
 #[test]
+fn m05_a_late_load_makes_no_room_at_the_cost_of_the_set() {
+    model(2, || {
+        let small = Small::new(1, one_home);
+        let claim = small.claim_alone(7, NOW);
+        let setter = {
+            let small = small.clone();
+            thread::spawn(move || small.set(7, 2, NOW))
+        };
+        small.fetch(claim, 1, NOW);
+        // The load may have the only unit at the moment at which the set looks for one.
+        let stored = setter.join().unwrap() == Fate::Stored;
+        assert_eq!(small.peek(7, NOW), stored.then_some(2));
+        small.check_rest();
+    });
+}
+
+#[test]
 fn m05_a_joiner_gets_what_the_leader_gets_or_what_stands() {
     model(1, || {
         let small = Small::new(2, one_home);
