@@ -1,5 +1,7 @@
 //! Bad input, row by row: what the cache answers to settings, times, keys and values that misbehave.
 
+#[path = "bad_input/busy.rs"]
+mod busy;
 #[path = "bad_input/grudging.rs"]
 mod grudging;
 
@@ -8,11 +10,14 @@ mod bench;
 
 use std::cell::Cell;
 use std::hash::{Hash, Hasher, RandomState};
+use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, Barrier, mpsc};
 use std::thread;
 use std::time::Duration;
 
 use bench::{Fault, down, never, panics, plain, secs, try_unless_panicked};
+use busy::{Busy, at_next_clone, at_next_eq};
 use grudging::{
     CALLS, Deed, Grudging, Key, Name, Val, as_good_as_new, burnt, cache_of, disarm,
     forget_the_living, light, live, prepare,
@@ -193,6 +198,50 @@ fn a_panicking_drop_while_the_cache_is_dropped_leaves_nothing_behind() {
             assert_eq!(live(), (0, 0), "{deed:?} {nth}");
         }
     }
+}
+
+/// A caller enters its key beyond the full home bucket, and panics in the next comparison. Before that another,
+/// who had looked for the key already, enters it in the home bucket, where there is room by now, and wins.
+#[test]
+fn an_eq_that_panics_after_its_entry_lost_holds_no_slot() {
+    const CAPACITY: u32 = 9;
+    let cache =
+        Cache::<Busy, u32>::builder().capacity(CAPACITY as usize).build().expect("they agree");
+    // One for each slot beyond the home bucket.
+    for _ in 0..2 * CAPACITY - 6 {
+        for key in 1..=6 {
+            assert!(cache.set(Busy(key), key));
+        }
+        let [entered, lost] = [0; 2].map(|_| Arc::new(Barrier::new(2)));
+        let loser = {
+            let (cache, entered, lost) = (cache.clone(), entered.clone(), lost.clone());
+            move || {
+                at_next_clone(|| {
+                    at_next_eq(move || {
+                        entered.wait();
+                        lost.wait();
+                        resume_unwind(Box::new("a grudge"));
+                    })
+                });
+                panics(|| cache.get(&Busy(7), |_| Ok(8)))
+            }
+        };
+        let (others, (started, threads)) = (cache.clone(), mpsc::channel());
+        at_next_clone(move || {
+            started.send(thread::spawn(loser)).expect("it is waited for");
+            entered.wait();
+            assert!(others.delete(&Busy(1)));
+        });
+        assert_eq!(cache.get(&Busy(7), |_| Ok(7)).unwrap(), 7);
+        lost.wait();
+        assert!(threads.recv().unwrap().join().unwrap(), "the comparison did not panic");
+        assert_eq!(cache.get(&Busy(7), |_| Ok(9)).unwrap(), 7);
+        cache.clear();
+    }
+    for key in 0..CAPACITY {
+        assert!(cache.set(Busy(key), key));
+    }
+    assert_eq!(cache.len(), CAPACITY as usize, "slots are held back");
 }
 
 // Row: inconsistent `Hash`/`Eq`.

@@ -192,7 +192,7 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// Frees a slot of the group by evicting a servable value that nobody loads: only for a `set`
-    /// whose whole group is full, which takes a broken hasher. How many were evicted.
+    /// whose whole group is full, be it of a broken hasher's keys or of loads that hang.
     pub(super) fn displace(&self, hashed: Hashed) -> bool {
         self.in_group(hashed, |pos, s| {
             s.has_value() && s.word.close_quiet() && self.remove(pos, s).is_some()

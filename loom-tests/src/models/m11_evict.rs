@@ -137,3 +137,32 @@ fn m11_two_sets_and_one_unit_leave_one_value() {
         small.check_rest();
     });
 }
+
+/// Three cold loads that hang leave a `set` no slot but that of the value: it is evicted for the set, or
+/// loaded again, and not both.
+#[test]
+fn m11_no_load_is_displaced_under_its_leader() {
+    model(1, || {
+        let small = full();
+        let hung = [1, 2, 3].map(|key| small.claim_alone(key, STALE));
+        let setter = {
+            let small = small.clone();
+            thread::spawn(move || small.set(8, 3, STALE))
+        };
+        let got = small.get(7, STALE, 1);
+        let set = setter.join().unwrap();
+        // No write of its key came between the claim and the end.
+        assert!(!matches!(got, Got::Led(_, Fate::Late)), "a load lost its entry");
+        match [7, 8].map(|key| small.peek(key, STALE)) {
+            [Some(1), None] => {
+                assert_eq!((got, set), (Got::Led(Some(1), Fate::Stored), Fate::NoRoom))
+            }
+            [None, Some(3)] => assert_eq!(set, Fate::Stored),
+            // Evicted for the set, whose slot its next load took, and whose room that load found taken.
+            [None, None] => assert_eq!((got, set), (Got::Led(Some(1), Fate::NoRoom), Fate::NoRoom)),
+            there => panic!("{there:?}"),
+        }
+        drop(hung);
+        small.check_rest();
+    });
+}

@@ -201,3 +201,29 @@ fn m12_an_overflow_key_is_found_while_another_comes_and_goes() {
         small.check_rest();
     });
 }
+
+/// The walk has passed the key's first slot when the key is deleted; another key takes that slot, and the
+/// key comes back further on, where the walk is yet to come.
+#[test]
+fn m12_a_key_that_moves_on_is_met_once() {
+    model(2, || {
+        let small = Small::new(3, one_home);
+        for key in 1..=2 {
+            assert_eq!(small.set(key, u32::from(key) * 10, NOW), Fate::Stored);
+        }
+        let mover = {
+            let small = small.clone();
+            thread::spawn(move || {
+                assert!(small.delete(1, NOW));
+                assert_eq!([4, 1].map(|key| small.set(key, 0, NOW)), [Fate::Stored; 2]);
+            })
+        };
+        let mut met: Vec<u8> =
+            small.table().group(0, at(NOW)).into_iter().map(|s| s.key.0).collect();
+        mover.join().unwrap();
+        met.sort();
+        assert!(met.contains(&2), "it stood all the time: {met:?}");
+        assert!(met.is_sorted_by(|a, b| a < b), "a key twice: {met:?}");
+        small.check_rest();
+    });
+}

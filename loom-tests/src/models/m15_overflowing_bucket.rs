@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, NOW, Small, Step, one_home};
+use super::support::{Got, NOW, Small, Step, light, looking, one_home, spared};
 use crate::policy::Ask;
 use crate::sync::Arc;
 use crate::table::Fate;
@@ -84,6 +84,26 @@ fn m15_who_finds_no_slot_leaves_nothing_behind() {
             "all slots are taken"
         );
         drop(claim);
+        small.check_rest();
+    });
+}
+
+/// The other makes room before it, enters there and so wins; what lost is taken out all the same.
+#[test]
+fn m15_who_panics_after_its_placeholder_lost_leaves_nothing_behind() {
+    model(1, || {
+        let small = full_home();
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || {
+                assert!(small.delete(1, NOW));
+                small.get(7, NOW, 2)
+            })
+        };
+        // The first comparison after its placeholder stands.
+        let mine = looking(|| light(0), || spared(|| small.get(7, NOW, 1)));
+        let its = other.join().unwrap();
+        assert_eq!(small.peek(7, NOW), its.value(), "{mine:?}");
         small.check_rest();
     });
 }

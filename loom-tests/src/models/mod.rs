@@ -5,6 +5,7 @@
 //! two says so where it calls [`model`].
 
 mod flights;
+mod keys;
 mod m01_cold_key;
 mod m02_leader_leaves;
 mod m03_two_joiners;

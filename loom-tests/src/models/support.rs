@@ -3,12 +3,12 @@
 //! Everything below the fronts is the real thing: `lookup` decides, duties end what it claimed. A
 //! `get` does here what `blocking` does, with a value in place of a fetch.
 
-use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+pub(super) use super::keys::{Key, light, looking, spared};
 use crate::core::{Hooks, Settings};
 use crate::error::Error;
 use crate::policy::{Ask, BackOff, Late};
@@ -53,33 +53,6 @@ impl Tracked {
         #[allow(unsafe_code)]
         self.0.with(|at| unsafe { *at })
     }
-}
-
-/// A key whose clone, which comes before the claim it is for, can be made to look around first.
-#[derive(PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Key(pub(super) u8);
-
-loom::thread_local! {
-    static BEFORE: RefCell<Option<Box<dyn Fn()>>> = RefCell::new(None);
-}
-
-impl Clone for Key {
-    fn clone(&self) -> Self {
-        BEFORE.with(|before| {
-            if let Some(look) = &*before.borrow() {
-                look();
-            }
-        });
-        Key(self.0)
-    }
-}
-
-/// Runs `f`, and `look` whenever this thread clones a key in it.
-pub(super) fn looking<R>(look: impl Fn() + 'static, f: impl FnOnce() -> R) -> R {
-    BEFORE.with(|before| before.replace(Some(Box::new(look))));
-    let result = f();
-    BEFORE.with(|before| before.take());
-    result
 }
 
 /// Values of the models are fresh for so long, stale for as long again, then gone.
