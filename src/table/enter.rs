@@ -224,7 +224,11 @@ struct Entering<'a, K, V, E> {
 
 impl<K, V, E> Drop for Entering<'_, K, V, E> {
     fn drop(&mut self) {
-        if self.placeholder.word.kill() || self.placeholder.word.close_quiet() {
+        let word = &self.placeholder.word;
+        word.kill();
+        // Killed, by whomever, it is its owner's to take out; committed by others, anybody's who finds no
+        // leader.
+        if word.standing() == Standing::Killed || word.close_quiet() {
             drop(self.table.remove(self.pos, self.placeholder));
         }
     }
