@@ -70,8 +70,9 @@ impl<K, V, E> Hold<K, V, E> {
 /// A value served from the cache, in place.
 ///
 /// Derefs to the value. It can be held as long as the caller likes, sent to other threads and kept
-/// across `.await`: it keeps that one value alive and nothing else, and copies nothing. What it says
-/// of age and state is as of the moment of answering.
+/// across `.await`: it copies nothing, and keeps that one value alive and no other, unless its `get_swr`
+/// started a refresh: then that one's outcome, too. What it says of age and state is as of the moment
+/// of answering.
 ///
 /// # Cost
 ///
