@@ -65,8 +65,8 @@
 //!   ([`Verdict::Remove`]).
 //! * **The fetch panics**: it counts as failed. The panic goes on in the caller that ran the fetch; the
 //!   others get the stale value or [`Error::Panicked`]; the key is free again.
-//! * **The leader goes away** without an outcome (a future or a refresh that is dropped): those who wait
-//!   start over.
+//! * **The leader goes away** without an outcome (a future or a refresh that is dropped): callers that
+//!   wait start over; a [`RefreshHandle`] says [`Error::Closed`].
 //! * **A write comes first**: `set`, `delete` and `clear` win over every load that started before them.
 //! * **The fetch asks for its own key**: [`Error::Reentrant`] where it would wait for itself. A cycle
 //!   through several keys and threads (A waits for B, B waits for A) is not detected: avoid it.
