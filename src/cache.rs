@@ -74,7 +74,8 @@ where
     ///
     /// # Cost
     ///
-    /// One allocation where the key has a value, two where it has none.
+    /// One allocation where the key has a value, two where it has none, and one more where `lifetime`
+    /// gives it a stale window of its own.
     ///
     /// ```
     /// # use lastcache::Cache;

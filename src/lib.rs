@@ -91,7 +91,7 @@
 //! A hit is a hash, two cache lines (a bucket, a snapshot), arc-swap's two uncontended
 //! read-modify-writes and a clock read: no allocation but for a thread's first, and no shared write
 //! once the entry is marked used. A cold load allocates three times, a foreground or background
-//! refresh two or three. A thread that reads the same keys again and again saves both read-modify-writes
+//! refresh two or three, and once more for a value with a stale window of its own. A thread that reads the same keys again and again saves both read-modify-writes
 //! with a [`Reader`] of its own, which holds on to at most a fixed number of values; the builder's
 //! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes
 //! time with the number of its values times the number of threads that were ever alive at once.

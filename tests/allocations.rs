@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use controlled::{Failure, STALE, secs, until};
 use counting::{BYTES, COUNT, FREED, allocations};
-use lastcache::{Builder, CallerRuns, Job, ManualClock};
+use lastcache::{Builder, CallerRuns, Job, Lifetime, ManualClock};
 
 /// The mean over so many operations.
 const MANY: u64 = 10_000;
@@ -288,6 +288,37 @@ fn a_set_allocates_once_over_a_value_and_twice_where_there_is_none() {
     about("set over a value", mean(|n| assert!(cache.set(7, n))), 1.0);
     let before = allocations(|| (0..1_000).for_each(|key| assert!(cache.delete(&key))));
     assert_eq!(before, 0, "a delete of a value that nobody loads");
+}
+
+#[test]
+fn a_value_with_a_stale_window_of_its_own_allocates_once_more() {
+    let all = Lifetime::new().ttl(STALE).stale_while_revalidate(secs(1_000));
+    let cases = [
+        (all.stale_if_error(secs(1_000)), 0.0, "the builder's"),
+        (Lifetime::new().ttl(STALE), 0.0, "no stale window"),
+        (Lifetime::new().stale_if_error(secs(1_001)), 1.0, "its own"),
+        (Lifetime::new().stale_while_revalidate(secs(999)), 1.0, "its own"),
+    ];
+    for (lifetime, more, whose) in cases {
+        let clock = ManualClock::new();
+        let cache = built(&clock, |b| b.capacity(100).lifetime(move |_, _| lifetime));
+        println!("{whose}:");
+        about("set of a new key", mean(|n| assert!(cache.set(n, n))), 2.0 + more);
+        about("set over a value", mean(|n| assert!(cache.set(7, n))), 1.0 + more);
+        let load = |n: u64| assert_eq!(cache.get(&(1 << 20 | n), |_| Ok(n)).expect("loaded"), n);
+        about("cold miss", mean(load), 3.0 + more);
+        let foreground = |n| {
+            clock.advance(STALE);
+            assert_eq!(cache.get(&7, |_| Ok(n)).expect("loaded"), n);
+        };
+        assert!(cache.set(7, 7));
+        about("foreground refresh", mean(foreground), 2.0 + more);
+        let background = |n| {
+            clock.advance(STALE);
+            drop(cache.get_swr(&7, move |_| Ok(n)).expect("stale"));
+        };
+        about("background refresh", mean(background), 3.0 + more);
+    }
 }
 
 /// The bytes that this thread allocated in `f`, in how many allocations, and what `f` returned.

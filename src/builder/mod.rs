@@ -175,7 +175,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// Windows decided by the value. Asked once per value, before it is published.
+    /// Windows decided by the value. Asked once per value, before it is published. A stale window that
+    /// is not the builder's costs an allocation.
     pub fn lifetime(mut self, f: impl Fn(&K, &V) -> Lifetime + Send + Sync + 'static) -> Self {
         self.hooks.lifetime = Some(Box::new(f));
         self
