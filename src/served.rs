@@ -228,7 +228,8 @@ impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
 pub struct RefreshHandle<K, V, E>(Ticket<K, V, E>);
 
 impl<K, V, E> RefreshHandle<K, V, E> {
-    /// Waits for the end of the refresh.
+    /// Waits for the end of the refresh. In a background fetch that may be for ever: the refresh may be
+    /// queued for the very permit of that fetch.
     ///
     /// # Errors
     ///
