@@ -2,7 +2,7 @@
 //!
 //! `table` is the whole cross product of call, age, outcome and back-off; `deadlines` and `back_off`
 //! say the rules that a table of single calls cannot; `windows` holds the odd windows (zero, for ever,
-//! by value, jittered); `fronts` are the ways to ask; `model` compares random programs with the naive cache.
+//! by value, jittered); `model` compares random programs with the naive cache.
 
 #[path = "rules/back_off.rs"]
 mod back_off;
@@ -10,7 +10,7 @@ mod back_off;
 mod bench;
 #[path = "rules/deadlines.rs"]
 mod deadlines;
-#[path = "rules/fronts.rs"]
+#[path = "support/fronts.rs"]
 mod fronts;
 #[path = "rules/model.rs"]
 mod model;

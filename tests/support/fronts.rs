@@ -1,4 +1,5 @@
 //! The four ways to ask for key 1: plain calls, those with hot sets behind them, a `Reader`'s, and a task's.
+#![allow(dead_code, reason = "each file of tests uses its own part of this")]
 
 use lastcache::{Builder, Error, Reader, Served, State};
 
@@ -6,32 +7,32 @@ use super::bench::{Fault, Plain};
 use super::tasks::block_on;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Front {
+pub(crate) enum Front {
     Plain,
     HotSets,
     Reader,
     Tasks,
 }
 
-pub(super) const FRONTS: [Front; 4] = [Front::Plain, Front::HotSets, Front::Reader, Front::Tasks];
+pub(crate) const FRONTS: [Front; 4] = [Front::Plain, Front::HotSets, Front::Reader, Front::Tasks];
 
 /// One who asks a cache by one front.
-pub(super) struct Caller {
+pub(crate) struct Caller {
     front: Front,
-    pub(super) cache: Plain,
+    pub(crate) cache: Plain,
     reader: Reader<u32, u32, Fault>,
 }
 
 type Answer = Result<Served<u32, u32, Fault>, Error<Fault>>;
 
 impl Caller {
-    pub(super) fn new(front: Front, builder: Builder<u32, u32, Fault>) -> Self {
+    pub(crate) fn new(front: Front, builder: Builder<u32, u32, Fault>) -> Self {
         let spots = if front == Front::HotSets { 64 } else { 0 };
         let cache = builder.thread_hot_set(spots).build().unwrap();
         Caller { front, reader: cache.reader(), cache }
     }
 
-    pub(super) fn get_stale(
+    pub(crate) fn get_stale(
         &mut self,
         fetch: impl FnOnce() -> Result<u32, Fault> + Send + 'static,
     ) -> Answer {
@@ -42,7 +43,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn get_swr(
+    pub(crate) fn get_swr(
         &mut self,
         fetch: impl FnOnce() -> Result<u32, Fault> + Send + 'static,
     ) -> Answer {
@@ -53,7 +54,7 @@ impl Caller {
         }
     }
 
-    pub(super) fn peek(&mut self) -> Option<Served<u32, u32, Fault>> {
+    pub(crate) fn peek(&mut self) -> Option<Served<u32, u32, Fault>> {
         match self.front {
             Front::Reader => self.reader.peek(&1),
             _ => self.cache.peek(&1),
@@ -61,7 +62,7 @@ impl Caller {
     }
 
     /// Sets the key, and reads it often enough to be in any hot set.
-    pub(super) fn warm(&mut self, value: u32) {
+    pub(crate) fn warm(&mut self, value: u32) {
         assert!(self.cache.set(1, value));
         for _ in 0..4 {
             assert_eq!(*self.get_stale(|| Err("it is fresh")).unwrap(), value);
@@ -70,12 +71,12 @@ impl Caller {
 }
 
 /// What a caller was told, in a word.
-pub(super) fn told(answer: &Answer) -> &'static str {
+pub(crate) fn told(answer: &Answer) -> &'static str {
     answer.as_ref().map_or("error", word)
 }
 
 /// As what it was served.
-pub(super) fn word(served: &Served<u32, u32, Fault>) -> &'static str {
+pub(crate) fn word(served: &Served<u32, u32, Fault>) -> &'static str {
     match served.state() {
         State::Fresh => "fresh",
         State::Stale => "stale",
