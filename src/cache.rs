@@ -74,7 +74,8 @@ where
     ///
     /// # Cost
     ///
-    /// One allocation where the key has a value, two where it has none.
+    /// One allocation where the key has a value, two where it has none, and one more where `lifetime`
+    /// gives it a stale window of its own.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -297,8 +298,8 @@ where
 
     /// Calls `f` with every servable entry and its time left, stale ones too, until it says `false`.
     ///
-    /// No key twice. Blocks nobody, and `f` may call the cache: what is set or deleted meanwhile may or
-    /// may not be seen. The Go module's `Range`.
+    /// No key twice, and nothing that is past its windows by the time it is shown. Blocks nobody, and `f`
+    /// may call the cache: what is set or deleted meanwhile may or may not be seen. The Go module's `Range`.
     ///
     /// ```
     /// # use lastcache::Cache;

@@ -31,7 +31,7 @@ pub enum Error<E> {
     Panicked,
     /// The fetch of a key asked for the same key and would have had to wait for itself.
     Reentrant,
-    /// The refresh was given up without an outcome: the cache was closed, or the executor dropped it.
+    /// The refresh was given up without an outcome: the cache was closed, or its job was dropped.
     Closed,
 }
 
@@ -73,7 +73,7 @@ impl<E: Display> Display for Error<E> {
             Error::Fetch(error) => write!(f, "fetch failed: {error}"),
             Error::Panicked => f.write_str("fetch panicked"),
             Error::Reentrant => f.write_str("fetch asked for its own key"),
-            Error::Closed => f.write_str("refresh given up: the cache is closed"),
+            Error::Closed => f.write_str("refresh given up without an outcome"),
         }
     }
 }

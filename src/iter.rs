@@ -24,7 +24,7 @@ impl<K, V, E> Entry<K, V, E> {
         self.snapshot.value()
     }
 
-    /// How long it was still fresh when it was met, or for how long it had been stale.
+    /// How long it was still fresh when it was shown, or for how long it had been stale.
     pub fn ttl(&self) -> Ttl {
         self.ttl
     }
@@ -44,7 +44,7 @@ impl<K: fmt::Debug, V: fmt::Debug, E> fmt::Debug for Entry<K, V, E> {
 pub struct Iter<'a, K, V, E, S> {
     core: &'a Core<K, V, E, S>,
     home: usize,
-    group: std::vec::IntoIter<Entry<K, V, E>>,
+    group: std::vec::IntoIter<Arc<Snapshot<K, V, E>>>,
 }
 
 impl<'a, K, V, E, S> Iter<'a, K, V, E, S> {
@@ -59,20 +59,18 @@ impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {
     fn next(&mut self) -> Option<Entry<K, V, E>> {
         let core = self.core;
         loop {
-            if let Some(entry) = self.group.next() {
-                return Some(entry);
+            for snapshot in self.group.by_ref() {
+                // The clock anew: time may have passed since the group was collected.
+                let now = core.clock.now();
+                if snapshot.servable(core.table.late(), now) {
+                    return Some(Entry { ttl: Ttl::at(now, snapshot.fresh_until()), snapshot });
+                }
             }
             if self.home == core.table.buckets() {
                 return None;
             }
-            let now = core.clock.now();
-            let entry = |snapshot: Arc<Snapshot<K, V, E>>| Entry {
-                ttl: Ttl::at(now, snapshot.fresh_until()),
-                snapshot,
-            };
-            let group: Vec<_> = core.table.group(self.home, now).into_iter().map(entry).collect();
+            self.group = core.table.group(self.home, core.clock.now()).into_iter();
             self.home += 1;
-            self.group = group.into_iter();
         }
     }
 }

@@ -32,7 +32,7 @@
 //!     │       fresh       │                     stale                        │  gone
 //!     │                   │                                                  │
 //!  get, get_stale: value  │ one fetch, waited for; if it fails: the fallback │ as if absent
-//!  get_swr:        value  │ the value at once, one refresh behind it         │ as if absent
+//!  get_swr:        value  │ at once, a refresh behind │ as get_stale         │ as if absent
 //! ```
 //!
 //! Deadlines are fixed when a value is published, and only a successful load or a `set` publishes one:
@@ -44,7 +44,7 @@
 //! | call | a fresh value | a stale one | none |
 //! |---|---|---|---|
 //! | [`get`](Cache::get), [`get_with`](Cache::get_with), [`get_stale`](Cache::get_stale) | at once | this caller, or it waits for who does | the same |
-//! | [`get_swr`](Cache::get_swr) | at once | at once; a background thread or [`Executor`] | this caller, or it waits for who does |
+//! | [`get_swr`](Cache::get_swr) | at once | at once; a background thread or [`Executor`]. Past `swr_until` as above | this caller, or it waits for who does |
 //! | [`peek`](Cache::peek) | at once | at once | `None` |
 //!
 //! [`get_async`](Cache::get_async), [`get_stale_async`](Cache::get_stale_async) and
@@ -65,11 +65,12 @@
 //!   ([`Verdict::Remove`]).
 //! * **The fetch panics**: it counts as failed. The panic goes on in the caller that ran the fetch; the
 //!   others get the stale value or [`Error::Panicked`]; the key is free again.
-//! * **The leader goes away** without an outcome (a future or a refresh that is dropped): those who wait
-//!   start over.
+//! * **The leader goes away** without an outcome (a future or a refresh that is dropped): callers that
+//!   wait start over; a [`RefreshHandle`] says [`Error::Closed`].
 //! * **A write comes first**: `set`, `delete` and `clear` win over every load that started before them.
 //! * **The fetch asks for its own key**: [`Error::Reentrant`] where it would wait for itself. A cycle
-//!   through several keys and threads (A waits for B, B waits for A) is not detected: avoid it.
+//!   through several keys and threads (A waits for B, B waits for A) is not detected, nor is a
+//!   background fetch that waits for a refresh which is queued for its own permit: avoid both.
 //! * **The clock steps back**: nothing panics, and nothing is served past its windows by more than the
 //!   step.
 //!
@@ -91,10 +92,11 @@
 //! A hit is a hash, two cache lines (a bucket, a snapshot), arc-swap's two uncontended
 //! read-modify-writes and a clock read: no allocation but for a thread's first, and no shared write
 //! once the entry is marked used. A cold load allocates three times, a foreground or background
-//! refresh two or three. A thread that reads the same keys again and again saves both read-modify-writes
-//! with a [`Reader`] of its own, which holds on to at most a fixed number of values; the builder's
-//! [`thread_hot_set`](Builder::thread_hot_set) puts the like behind the plain calls. Dropping a cache takes
-//! time with the number of its values times the number of threads that were ever alive at once.
+//! refresh two or three, and once more for a value with a stale window of its own. A thread that reads
+//! the same keys again and again saves both read-modify-writes with a [`Reader`] of its own, which holds
+//! on to at most a fixed number of values; the builder's [`thread_hot_set`](Builder::thread_hot_set) puts
+//! the like behind the plain calls. Dropping a cache takes time with the number of its values times the
+//! number of threads that were ever alive at once.
 #![deny(unsafe_code)]
 
 mod answer;

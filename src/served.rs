@@ -18,9 +18,10 @@ use crate::word::Outcome::{self, Abandoned, Failed, Published};
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum State<E> {
-    /// Within its time to live, or just loaded.
+    /// Within its time to live.
     Fresh,
-    /// Past it, and being refreshed or about to be.
+    /// Past it: served by `get_swr` in its window, found by `peek`, or over since it was loaded. Whether it
+    /// is being refreshed, [`refresh`](Served::refresh) tells.
     Stale,
     /// Past it, and not refreshed because a fetch failed not long ago.
     BackOff {
@@ -29,9 +30,9 @@ pub enum State<E> {
         /// How long until the next may be tried.
         retry_in: Duration,
     },
-    /// Past it, and served because the fetch that this call waited for failed.
+    /// Past it, and served because the fetch to wait for failed, or is the very one that asks.
     Fallback {
-        /// How it failed.
+        /// How it failed; [`Error::Reentrant`] of one that asks.
         error: Error<E>,
     },
 }
@@ -70,8 +71,9 @@ impl<K, V, E> Hold<K, V, E> {
 /// A value served from the cache, in place.
 ///
 /// Derefs to the value. It can be held as long as the caller likes, sent to other threads and kept
-/// across `.await`: it keeps that one value alive and nothing else, and copies nothing. What it says
-/// of age and state is as of the moment of answering.
+/// across `.await`: it copies nothing, and keeps that one value alive and no other, unless its `get_swr`
+/// started a refresh: then that one's outcome, too. What it says of age and state is as of the moment
+/// of answering.
 ///
 /// # Cost
 ///
@@ -224,12 +226,14 @@ impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
 
 /// A hold on one refresh: wait for it, or ask how it went.
 ///
-/// `Ok` means that a value was published, by the refresh or by a `set` that came before its end.
-/// Holding it keeps the flight's outcome alive, nothing more.
+/// `Ok` means that there was a value, the refresh's or that of a `set` that came before its end. The
+/// cache need not have kept it: not after a `delete`, nor where it found no room. Holding the handle keeps
+/// the flight's outcome alive, nothing more.
 pub struct RefreshHandle<K, V, E>(Ticket<K, V, E>);
 
 impl<K, V, E> RefreshHandle<K, V, E> {
-    /// Waits for the end of the refresh.
+    /// Waits for the end of the refresh. In a background fetch that may be for ever: the refresh may be
+    /// queued for the very permit of that fetch.
     ///
     /// # Errors
     ///

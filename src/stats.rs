@@ -61,9 +61,9 @@ counters! {
     failures => Failures,
     /// Fetches, or hooks that judge their results, that panicked.
     panics => Panics,
-    /// Calls that waited for another's flight.
+    /// Waits for another's flight, more than one of a call that starts over.
     joins => Joins,
-    /// Background refreshes that began their fetch.
+    /// Background refreshes that began, also an async one whose fetch a `close` left unpolled.
     refreshes => Refreshes,
     /// Background refreshes that had to wait for a permit.
     queued => Queued,

@@ -10,12 +10,13 @@ mod controlled;
 #[path = "support/counting.rs"]
 mod counting;
 
+use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
 use controlled::{Failure, STALE, secs, until};
 use counting::{BYTES, COUNT, FREED, allocations};
-use lastcache::{Builder, CallerRuns, Job, ManualClock};
+use lastcache::{Builder, CallerRuns, Job, Lifetime, ManualClock};
 
 /// The mean over so many operations.
 const MANY: u64 = 10_000;
@@ -288,6 +289,94 @@ fn a_set_allocates_once_over_a_value_and_twice_where_there_is_none() {
     about("set over a value", mean(|n| assert!(cache.set(7, n))), 1.0);
     let before = allocations(|| (0..1_000).for_each(|key| assert!(cache.delete(&key))));
     assert_eq!(before, 0, "a delete of a value that nobody loads");
+}
+
+#[test]
+fn a_value_with_a_stale_window_of_its_own_allocates_once_more() {
+    let all = Lifetime::new().ttl(STALE).stale_while_revalidate(secs(1_000));
+    let cases = [
+        (all.stale_if_error(secs(1_000)), 0.0, "the builder's"),
+        (Lifetime::new().ttl(STALE), 0.0, "no stale window"),
+        (Lifetime::new().stale_if_error(secs(1_001)), 1.0, "its own"),
+        (Lifetime::new().stale_while_revalidate(secs(999)), 1.0, "its own"),
+    ];
+    for (lifetime, more, whose) in cases {
+        let clock = ManualClock::new();
+        let cache = built(&clock, |b| b.capacity(100).lifetime(move |_, _| lifetime));
+        println!("{whose}:");
+        about("set of a new key", mean(|n| assert!(cache.set(n, n))), 2.0 + more);
+        about("set over a value", mean(|n| assert!(cache.set(7, n))), 1.0 + more);
+        let load = |n: u64| assert_eq!(cache.get(&(1 << 20 | n), |_| Ok(n)).expect("loaded"), n);
+        about("cold miss", mean(load), 3.0 + more);
+        let foreground = |n| {
+            clock.advance(STALE);
+            assert_eq!(cache.get(&7, |_| Ok(n)).expect("loaded"), n);
+        };
+        assert!(cache.set(7, 7));
+        about("foreground refresh", mean(foreground), 2.0 + more);
+        let background = |n| {
+            clock.advance(STALE);
+            drop(cache.get_swr(&7, move |_| Ok(n)).expect("stale"));
+        };
+        about("background refresh", mean(background), 3.0 + more);
+    }
+}
+
+thread_local! {
+    static CLONES: Cell<usize> = const { Cell::new(0) };
+}
+
+/// A key whose clones are counted.
+#[derive(PartialEq, Eq, Hash)]
+struct Key(u32);
+
+impl Clone for Key {
+    fn clone(&self) -> Key {
+        CLONES.set(CLONES.get() + 1);
+        Key(self.0)
+    }
+}
+
+#[test]
+fn a_key_is_cloned_once_for_a_snapshot_at_most_and_never_to_look() {
+    let clock = ManualClock::new();
+    let builder = lastcache::Cache::<Key, u32>::builder().clock(&clock).executor(CallerRuns);
+    let cache = builder.stale_if_error(secs(1_000)).build().expect("the settings agree");
+    let clones = |f: &dyn Fn()| {
+        let before = CLONES.get();
+        f();
+        CLONES.get() - before
+    };
+    let never =
+        |_: &Key| -> Result<u32, lastcache::BoxError> { panic!("nothing is to be fetched") };
+    let down = |_: &Key| Err("down".into());
+
+    // A placeholder and a value; a load that fails has taken the key for its value, too.
+    assert_eq!(clones(&|| drop(cache.get(&Key(1), |_| Ok(1)))), 2, "cold load");
+    assert_eq!(clones(&|| drop(cache.get(&Key(2), down))), 2, "cold load that fails");
+    // The value has the key that came with it.
+    assert_eq!(clones(&|| assert!(cache.set(Key(2), 1))), 1, "set of a new key");
+    assert_eq!(clones(&|| assert!(cache.set(Key(2), 1))), 0, "set over a value");
+    let mut reader = cache.reader();
+    (0..5).for_each(|_| drop(reader.get(&Key(2), never)));
+    let reader = RefCell::new(reader);
+    let look = || {
+        assert!(cache.get(&Key(1), never).is_ok() && cache.get_swr(&Key(1), never).is_ok());
+        assert!(reader.borrow_mut().get(&Key(2), never).is_ok());
+        assert!(cache.peek(&Key(1)).is_some() && cache.ttl(&Key(1)).is_some());
+        assert!(cache.iter().count() == 2 && !cache.delete(&Key(3)));
+    };
+    assert_eq!(clones(&look), 0, "hits, and looking");
+
+    clock.advance(secs(60));
+    assert_eq!(clones(&|| drop(cache.get(&Key(1), down))), 1, "foreground refresh that fails");
+    assert_eq!(clones(&|| drop(cache.get(&Key(1), |_| Ok(1)))), 1, "foreground refresh");
+    assert_eq!(clones(&|| drop(cache.get_swr(&Key(2), |_| Ok(1)))), 1, "background refresh");
+    clock.advance(secs(60));
+    cache.close();
+    assert_eq!(clones(&|| drop(cache.get_swr(&Key(1), never))), 0, "stale hit");
+    assert_eq!(clones(&|| assert!(cache.delete(&Key(1)))), 0, "delete");
+    assert_eq!(clones(&|| cache.clear()), 0, "clear");
 }
 
 /// The bytes that this thread allocated in `f`, in how many allocations, and what `f` returned.

@@ -349,14 +349,16 @@ fn a_refresh_that_was_given_up_starts_no_back_off() {
 }
 
 #[test]
-fn whoever_joined_a_refresh_that_is_dropped_while_it_waits_starts_over() {
-    // A joiner takes a waiting refresh over at once, so the one who is left behind holds a handle.
+fn whoever_holds_a_handle_on_a_refresh_that_is_dropped_is_told_closed() {
+    // A caller who has to wait takes such a refresh over at once: who is left behind holds a handle.
     let jobs = Collected::default();
     let cache = stale(1, |b| b.executor(jobs.clone()));
     let refresh = cache.get_swr(&0, never).expect("stale").refresh().expect("handed over");
-    let waiting = go(move || refresh.wait().map_err(|error| matches!(error, Error::Closed)));
+    let waiting = go(move || refresh.wait());
     drop(jobs.next());
-    assert_eq!(waiting.end(), Err(true));
+    let told = waiting.end().expect_err("it has no outcome");
+    assert!(matches!(told, Error::Closed) && !cache.is_closed());
+    assert_eq!(told.to_string(), "refresh given up without an outcome");
 }
 
 #[test]

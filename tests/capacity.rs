@@ -4,15 +4,21 @@
 mod bench;
 #[path = "support/constant.rs"]
 mod constant;
+#[path = "support/fronts.rs"]
+mod fronts;
+#[path = "support/tasks.rs"]
+mod tasks;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::thread;
 use std::time::Duration;
 
-use bench::{Fault, Plain, Tray, down, never, plain, secs};
+use bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
 use constant::Constant;
+use fronts::{Caller, FRONTS, word};
 use lastcache::{Builder, Cache, Lifetime, ManualClock};
 
 fn of(capacity: usize) -> Plain {
@@ -283,6 +289,40 @@ fn a_fetch_without_a_slot_runs_uncached_and_is_counted() {
 }
 
 #[test]
+fn every_front_runs_uncached_alike_and_tells_the_hooks() {
+    for front in FRONTS {
+        let [errors, panicked] = [(); 2].map(|()| Arc::new(AtomicUsize::new(0)));
+        let (heard, told) = (Arc::clone(&errors), Arc::clone(&panicked));
+        let hooked = plain(&ManualClock::new()).capacity(1).on_error(move |_, _| {
+            heard.fetch_add(1, SeqCst);
+        });
+        let hooked = hooked.on_panic(move |_, _| {
+            told.fetch_add(1, SeqCst);
+        });
+        let caller = Caller::new(front, hooked);
+        let (cache, caller) = (caller.cache.clone(), RefCell::new(caller));
+        hang(&cache, 100, &|| {
+            let (before, mut caller) = (cache.stats(), caller.borrow_mut());
+            for swr in [false, true] {
+                let mut ask = |fetch: fn() -> Result<u32, Fault>| {
+                    if swr { caller.get_swr(fetch) } else { caller.get_stale(fetch) }
+                };
+                let served = ask(|| Ok(2)).unwrap();
+                assert_eq!((*served, *served.key(), word(&served)), (2, 1, "fresh"), "{front:?}");
+                assert!(served.refresh().is_none(), "{front:?}: it is of no flight");
+                assert_eq!(ask(|| Err("down")).unwrap_err().fetch_error(), Some(&"down"));
+                assert!(panics(|| ask(|| panic!("boom"))), "{front:?}");
+            }
+            let after = cache.stats();
+            assert_eq!((after.misses - before.misses, after.uncached - before.uncached), (6, 6));
+            assert_eq!((after.loads - before.loads, after.failures - before.failures), (2, 4));
+            assert_eq!((errors.load(SeqCst), panicked.load(SeqCst)), (2, 2), "{front:?}");
+            assert!(caller.peek().is_none() && cache.is_empty(), "{front:?}: nothing is kept");
+        });
+    }
+}
+
+#[test]
 fn eviction_never_takes_an_entry_that_is_being_loaded() {
     let clock = ManualClock::new();
     let cache = plain(&clock).capacity(1).build().unwrap();
@@ -540,6 +580,28 @@ fn a_value_that_grows_makes_others_go_and_not_itself() {
         assert!(cache.set(1, 60) && cache.set(other, 40));
         assert!(cache.set(1, 95));
         assert_eq!((cache.weight(), cache.len(), cache.stats().evictions), (95, 1, 1));
+    }
+}
+
+#[test]
+fn a_replacement_at_capacity_for_which_there_is_weight_costs_nobody_else_his_place() {
+    for (old, new) in [(60, 10), (60, 60), (60, 0), (10, 60)] {
+        for by_load in [false, true] {
+            let clock = ManualClock::new();
+            let limits = plain(&clock).capacity(3).max_weight(100);
+            let cache = limits.weigher(|_, value| *value).build().unwrap();
+            assert!(cache.set(1, old) && cache.set(2, 40) && cache.set(3, 0));
+            clock.set(secs(60));
+            if by_load {
+                assert_eq!(cache.get(&1, |_| Ok(new)).unwrap(), new);
+            } else {
+                assert!(cache.set(1, new));
+            }
+            assert_eq!((cache.weight(), cache.len()), (u64::from(new + 40), 3));
+            assert_eq!(cache.stats().evictions, 0, "{old} to {new}, by a load: {by_load}");
+            // What it weighed less is there for others.
+            assert!(cache.set(3, 60 - new) && residents(&cache) == 3);
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/constant.rs"]
+mod constant;
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
@@ -9,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use bench::{Plain, never, plain, secs};
+use constant::Constant;
 use lastcache::{Lifetime, ManualClock, State, Ttl};
 
 fn seen(cache: &Plain) -> BTreeMap<u32, (u32, Ttl)> {
@@ -68,6 +71,32 @@ fn stale_entries_are_met_and_gone_ones_are_not() {
 }
 
 #[test]
+fn each_entry_is_shown_as_of_that_moment_though_time_passes_on_the_way() {
+    // One home bucket for all, whose keys are collected together.
+    let clock = ManualClock::new();
+    let windows = plain(&clock).ttl(secs(4)).stale_while_revalidate(secs(2));
+    let cache = windows.hasher(Constant).build().unwrap();
+    for by_iter in [false, true] {
+        clock.set(secs(0));
+        (0..12).for_each(|key| assert!(cache.set(key, key)));
+        let mut shown = Vec::new();
+        let mut show = |ttl| {
+            shown.push(ttl);
+            clock.advance(secs(1));
+            true
+        };
+        if by_iter {
+            assert!(cache.iter().all(|entry| show(entry.ttl())));
+        } else {
+            cache.range(|_, _, ttl| show(ttl));
+        }
+        let left = [4, 3, 2, 1].map(|left| Ttl::Left(secs(left)));
+        let over = [0, 1].map(|over| Ttl::Overdue(secs(over)));
+        assert_eq!(shown, [&left[..], &over].concat(), "and then all are past their windows");
+    }
+}
+
+#[test]
 fn keys_that_are_only_being_loaded_are_not_met() {
     let cache = plain(&ManualClock::new()).build().unwrap();
     cache.set(1, 1);
@@ -119,7 +148,8 @@ fn the_callback_may_call_the_cache() {
         assert!(met.insert(*key), "{key} twice");
         assert_eq!(cache.get(key, never).unwrap(), *value);
         assert!(cache.set(*key, *value), "its own key, anew");
-        assert!(cache.set(*key + 1_000, 1));
+        // What comes has one value, by whichever call: it is shown as it was when its bucket was collected.
+        assert!(cache.set(*key + 1_000, 3));
         let mut inner = 0;
         cache.range(|_, _, _| {
             inner += 1;

@@ -10,6 +10,8 @@ mod back_off;
 mod bench;
 #[path = "rules/deadlines.rs"]
 mod deadlines;
+#[path = "support/fronts.rs"]
+mod fronts;
 #[path = "rules/model.rs"]
 mod model;
 #[path = "support/naive.rs"]

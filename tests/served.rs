@@ -132,6 +132,28 @@ fn a_chain_of_values_each_held_until_the_next_comes_keeps_two_alive() {
 }
 
 #[test]
+fn whoever_started_a_refresh_keeps_what_it_brought_alive_too_and_nothing_later() {
+    let living = Arc::new(AtomicUsize::new(0));
+    let clock = ManualClock::new();
+    let cache = builder::<Living>(&clock).executor(CallerRuns).build().expect("they agree");
+    cache.set(1, Living::new(0, &living));
+    clock.set(STALE);
+    let theirs = Arc::clone(&living);
+    let held = cache.get_swr(&1, move |_| Ok(Living::new(1, &theirs))).expect("stale");
+    let peeked = cache.peek(&1).expect("refreshed");
+    for n in 2..100 {
+        cache.set(1, Living::new(n, &living));
+        assert_eq!(living.load(SeqCst), 3, "the held one, the refresh's, and the published one");
+    }
+    drop(cache);
+    assert_eq!((held.0, peeked.0, living.load(SeqCst)), (0, 1, 2));
+    drop(peeked);
+    assert_eq!(living.load(SeqCst), 2, "the refresh's is kept by who started it");
+    drop(held);
+    assert_eq!(living.load(SeqCst), 0);
+}
+
+#[test]
 fn a_refresh_handle_keeps_the_outcome_alive_and_nothing_more() {
     let living = Arc::new(AtomicUsize::new(0));
     let clock = ManualClock::new();

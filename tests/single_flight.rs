@@ -548,6 +548,49 @@ fn a_hook_that_asks_for_the_key_it_judges_does_not_wait_for_it() {
 }
 
 #[test]
+fn on_error_and_on_panic_are_told_when_the_flight_has_ended() {
+    for panics in [false, true] {
+        let clock = ManualClock::new();
+        let inside: Arc<Mutex<Option<Cache>>> = Arc::default();
+        let (told, tell) = mpsc::channel();
+        let (go_on, going_on) = mpsc::channel();
+        let hook = {
+            let (inside, going_on) = (Arc::clone(&inside), Mutex::new(going_on));
+            Arc::new(move || {
+                let cache = inside.lock().expect("nobody panics with it").clone();
+                told.send(None).expect("the test listens");
+                let going_on = going_on.lock().expect("nobody panics with it");
+                going_on.recv_timeout(PATIENCE).expect("the test goes on");
+                let _ = told.send(cache.map(|cache| cache.get(&1, |_| Ok(5)).is_ok()));
+            })
+        };
+        let theirs = Arc::clone(&hook);
+        let base = builder::<u32>(&clock).on_error(move |_, _| theirs());
+        let cache = base.on_panic(move |_, _| hook()).build().expect("the settings agree");
+        *inside.lock().expect("nobody panics with it") = Some(cache.clone());
+        let source = Source::new();
+        let leader = going(&cache, &source, Call::Get);
+        let run = source.started();
+        let joiner = going(&cache, &source, Call::Get);
+        until("it joins", || cache.stats().joins == 1);
+        if panics {
+            run.panic("boom")
+        } else {
+            run.fail("down")
+        }
+        assert_eq!(tell.recv_timeout(PATIENCE), Ok(None), "the hook runs");
+        let error = joiner.end().expect_err("told while the hook still runs");
+        assert_eq!(matches!(error, Error::Panicked), panics);
+        go_on.send(()).expect("the hook waits");
+        let loaded = tell.recv_timeout(PATIENCE);
+        assert_eq!(loaded, Ok(Some(true)), "the key is free: it leads a flight of its own");
+        drop(leader.outcome());
+        assert_eq!((source.begun(), cache.stats().loads), (1, 1));
+        drop(inside.lock().expect("nobody panics with it").take());
+    }
+}
+
+#[test]
 fn a_refresh_run_on_the_caller_may_be_reentered() {
     bounded(|| {
         let clock = ManualClock::new();

@@ -8,10 +8,10 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use controlled::{
-    Cache, Collected, Dice, Error, Going, PATIENCE, Run, STALE, Source, builder, go, never, scaled,
-    until,
+    Cache, Collected, Dice, Error, GONE, Going, PATIENCE, Run, STALE, Source, builder, go, never,
+    scaled, until,
 };
-use lastcache::{CallerRuns, ManualClock, RefreshHandle, State};
+use lastcache::{CallerRuns, ManualClock, RefreshHandle, State, Verdict};
 
 /// What the key held before, where it held anything.
 const OLD: u32 = 10;
@@ -266,6 +266,54 @@ fn a_removal_after_a_set_is_not_undone_by_the_late_load() {
             let led = Scene::land(run, leader, &cache);
             assert!(led.is_none_or(|got| got == SET), "the first outcome");
             assert!(cache.peek(&1).is_none() && cache.is_empty(), "{load:?} {removal:?}");
+        }
+    }
+}
+
+#[test]
+fn a_delete_of_what_is_gone_says_no_and_detaches_its_load_all_the_same() {
+    let clock = ManualClock::new();
+    let cache = builder(&clock).build().expect("the settings agree");
+    assert!(cache.set(1, OLD));
+    clock.set(GONE);
+    let source = Source::new();
+    let leader = caller(&cache, &source);
+    let run = source.started();
+    assert_eq!(cache.len(), 1, "past its windows, and not freed");
+    assert!(!cache.delete(&1) && cache.is_empty());
+    assert_eq!(cache.get(&1, |_| Ok(NEXT)).expect("a flight of its own"), NEXT);
+    run.succeed(LATE);
+    assert_eq!(leader.end().expect("its own load's"), LATE);
+    assert_eq!((cache.get(&1, never).expect("fresh"), cache.stats().late_loads), (NEXT, 1));
+}
+
+#[test]
+fn a_removing_verdict_takes_nothing_that_was_set_meanwhile() {
+    for load in LOADS {
+        for deleted in [false, true] {
+            let clock = ManualClock::new();
+            let base = builder(&clock).verdict(|_| Verdict::Remove).executor(CallerRuns);
+            let cache = base.build().expect("the settings agree");
+            if load != Load::Cold {
+                assert!(cache.set(1, OLD));
+                clock.set(STALE);
+            }
+            let theirs = cache.clone();
+            let fetch = move |_: &u32| {
+                assert!(!deleted || theirs.delete(&1) == (load != Load::Cold));
+                assert!(theirs.set(1, SET));
+                Err("not found")
+            };
+            let has_the_set_value = match load {
+                Load::Background => {
+                    let served = cache.get_swr(&1, fetch).expect("stale");
+                    served.refresh().expect("started").wait().is_ok()
+                }
+                _ => cache.get(&1, fetch).is_ok_and(|got| got == SET),
+            };
+            // The set ended the flight, unless that had been detached from the key before.
+            assert_eq!(has_the_set_value, !deleted, "{load:?}");
+            assert_eq!(cache.get(&1, never).expect("fresh"), SET, "{load:?} {deleted}");
         }
     }
 }

@@ -115,8 +115,8 @@ impl<K, V, E> Hooks<K, V, E> {
 
 impl<K, V, E, S> Builder<K, V, E, S> {
     /// The most entries that hold a value at once. Fixes the table, whose memory is all taken by
-    /// `build`: no growth, no rehash. At capacity the victim is first what is past its windows,
-    /// then what was not used lately.
+    /// `build`: no growth, no rehash. At capacity the victim is what is past its windows, where a
+    /// bounded number of looks finds it, else what was not used lately.
     pub fn capacity(mut self, entries: usize) -> Self {
         self.capacity = entries;
         self
@@ -162,7 +162,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// How long after a failed load of a stale entry no new one is tried.
+    /// How long after a failed load of a stale entry no new one is tried. An exponential one whose
+    /// `first` is zero is none: it stays zero when it is doubled.
     pub fn back_off(mut self, back_off: BackOff) -> Self {
         self.back_off = back_off;
         self
@@ -175,7 +176,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// Windows decided by the value. Asked once per value, before it is published.
+    /// Windows decided by the value. Asked once per value, before it is published. A stale window that
+    /// is not the builder's costs an allocation.
     pub fn lifetime(mut self, f: impl Fn(&K, &V) -> Lifetime + Send + Sync + 'static) -> Self {
         self.hooks.lifetime = Some(Box::new(f));
         self

@@ -86,8 +86,9 @@ pub(crate) enum Task {
 
 /// One background refresh, with its permit.
 ///
-/// Run it, or await it. Dropping it gives the refresh up: its flight ends, whoever waits for it
-/// starts over, its permit is returned, and the next stale read tries again.
+/// Run it, or await it. Dropping it gives the refresh up: its flight ends, callers that joined it
+/// start over, whoever waits by a [`RefreshHandle`](crate::RefreshHandle) is told
+/// [`Closed`](crate::Error::Closed), its permit is returned, and the next stale read tries again.
 #[must_use = "dropping a job gives the refresh up"]
 pub struct Job {
     /// Dropped before the permit is.

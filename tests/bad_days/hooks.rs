@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 
-use lastcache::{Builder, CallerRuns, Job, ManualClock};
+use lastcache::{Builder, CallerRuns, Job, ManualClock, Verdict};
 
 use crate::controlled::{
     Cache, Collected, Error, Failure, PATIENCE, STALE, builder, go, message, never, until,
@@ -144,6 +144,40 @@ fn a_failed_fetch_is_told_also_where_its_verdict_panics() {
     let led = catch_unwind(AssertUnwindSafe(|| cache.get(&1, |_| Err("down"))));
     assert_eq!(message(&*led.expect_err("its verdict panics")), "verdict");
     assert_eq!((told.load(SeqCst), panicked.load(SeqCst)), (1, 1));
+}
+
+#[test]
+fn the_verdict_is_not_asked_of_a_panic_nor_is_on_error_told() {
+    for background in [false, true] {
+        let clock = ManualClock::new();
+        let (asked, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(Mutex::new(Vec::new())));
+        let (judge, hear, listen) = (Arc::clone(&asked), Arc::clone(&asked), Arc::clone(&told));
+        let base = builder(&clock).executor(CallerRuns).verdict(move |_| {
+            judge.fetch_add(1, SeqCst);
+            Verdict::Remove
+        });
+        let base = base.on_error(move |_, _| {
+            hear.fetch_add(1, SeqCst);
+        });
+        let base = base.on_panic(move |key, message| {
+            listen.lock().expect("no panic with it").push((*key, message.to_owned()));
+        });
+        let cache = base.build().expect("the settings agree");
+        cache.set(1, 10);
+        clock.advance(STALE);
+        if background {
+            let served = cache.get_swr(&1, |_| panic!("boom")).expect("stale");
+            let ended = served.refresh().expect("started").wait();
+            assert!(matches!(ended, Err(Error::Panicked)));
+        } else {
+            let panic = catch_unwind(AssertUnwindSafe(|| cache.get(&1, |_| panic!("boom"))));
+            assert_eq!(message(&*panic.expect_err("it goes on")), "boom");
+        }
+        assert_eq!(asked.load(SeqCst), 0, "background: {background}");
+        assert_eq!(*told.lock().expect("no panic with it"), [(1, "boom".to_owned())]);
+        assert_eq!((cache.stats().failures, cache.stats().panics), (1, 1));
+        assert_eq!(cache.peek(&1).as_deref(), Some(&10), "a source that is down removes nothing");
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::time::Duration;
 use lastcache::{BackOff, CallerRuns, ManualClock, State, Verdict};
 
 use super::bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
+use super::fronts::{Caller, FRONTS, told, word};
 use super::tasks::Bell;
 
 fn cache(clock: &ManualClock, back_off: BackOff) -> Plain {
@@ -185,6 +186,39 @@ fn one_that_never_ends_serves_the_old_value_until_its_window_does() {
     assert!(cache.get_stale(&1, down).is_err());
     clock.set(secs(201));
     assert!(cache.get_swr(&1, down).is_err());
+}
+
+#[test]
+fn it_refuses_every_front_alike() {
+    for front in FRONTS {
+        let clock = ManualClock::new();
+        let windows = plain(&clock).ttl(secs(1)).stale_if_error(secs(100));
+        let builder = windows.back_off(BackOff::fixed(secs(5))).executor(CallerRuns);
+        let mut caller = Caller::new(front, builder);
+        caller.warm(1);
+        clock.set(secs(1));
+        assert_eq!(told(&caller.get_stale(|| Err("down"))), "fallback", "{front:?}");
+        for now in [secs(1), secs(6) - Duration::from_nanos(1)] {
+            clock.set(now);
+            for served in [caller.get_stale(|| Ok(2)), caller.get_swr(|| Ok(2))].map(Result::unwrap)
+            {
+                let State::BackOff { error, retry_in } = served.state() else {
+                    panic!("{front:?}: {served:?}")
+                };
+                assert_eq!((*served, served.age(), retry_in), (1, now, secs(6) - now), "{front:?}");
+                assert_eq!(error.fetch_error(), Some(&"down"));
+                let refused_by = served.refresh().unwrap().wait().unwrap_err();
+                assert_eq!(refused_by.fetch_error(), Some(&"down"), "{front:?}");
+            }
+            assert_eq!(word(&caller.peek().unwrap()), "stale", "a look is refused nothing");
+        }
+        clock.set(secs(6));
+        assert_eq!(told(&caller.get_swr(|| Ok(2))), "stale", "{front:?}");
+        assert_eq!(told(&caller.get_stale(|| Err("it is fresh"))), "fresh", "{front:?}");
+        let stats = caller.cache.stats();
+        assert_eq!((stats.hits, stats.stale_hits, stats.misses), (4 + 1, 4 + 1, 1), "{front:?}");
+        assert_eq!((stats.loads, stats.failures), (1, 1));
+    }
 }
 
 #[test]

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use lastcache::{CallerRuns, Lifetime, ManualClock, State, Ttl};
 
-use super::bench::{Plain, down, never, plain, secs};
+use super::bench::{Plain, Tray, down, never, plain, secs};
+use super::fronts::{Caller, FRONTS, told, word};
 
 #[test]
 fn a_zero_ttl_fetches_every_time() {
@@ -195,6 +196,41 @@ fn each_window_can_be_decided_by_the_value() {
                 }
             }
         }
+    }
+}
+
+#[test]
+fn the_windows_of_a_value_end_at_the_same_instant_on_every_front() {
+    // By the value alone: fresh until 10, inside stale-while-revalidate until 13, and the other until 15.
+    let lifetime = |_: &u32, value: &u32| {
+        let ttl = Lifetime::new().ttl(secs(u64::from(*value)));
+        ttl.stale_while_revalidate(secs(3)).stale_if_error(secs(5))
+    };
+    let before = |at| secs(at) - Duration::from_nanos(1);
+    for front in FRONTS {
+        let clock = ManualClock::new();
+        let tray = Tray::default();
+        let builder = plain(&clock).stale_while_revalidate(Duration::ZERO).lifetime(lifetime);
+        let mut caller = Caller::new(front, builder.executor(tray.clone()));
+        caller.warm(10);
+        for (now, swr, waits, looks) in [
+            (before(10), "fresh", "fresh", Some("fresh")),
+            (secs(10), "stale", "fallback", Some("stale")),
+            (before(13), "stale", "fallback", Some("stale")),
+            (secs(13), "fallback", "fallback", Some("stale")),
+            (before(15), "fallback", "fallback", Some("stale")),
+            (secs(15), "error", "error", None),
+        ] {
+            clock.set(now);
+            assert_eq!(caller.peek().as_ref().map(word), looks, "{front:?} at {now:?}");
+            assert_eq!(caller.cache.contains_key(&1), looks.is_some());
+            assert_eq!(told(&caller.get_swr(|| Err("down"))), swr, "{front:?} at {now:?}");
+            assert_eq!(tray.len(), usize::from(swr == "stale"), "{front:?} at {now:?}");
+            (0..tray.len()).for_each(|_| drop(tray.take()));
+            assert_eq!(told(&caller.get_stale(|| Err("down"))), waits, "{front:?} at {now:?}");
+        }
+        let stats = caller.cache.stats();
+        assert_eq!((stats.hits, stats.stale_hits, stats.misses), (4 + 2, 2, 3 + 5), "{front:?}");
     }
 }
 

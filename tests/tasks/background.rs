@@ -8,9 +8,9 @@ use std::task::Poll;
 use std::thread;
 use std::time::Duration;
 
-use lastcache::{Error, Job, ManualClock, RefreshHandle};
+use lastcache::{BackOff, Error, Job, ManualClock, RefreshHandle, State};
 
-use super::controlled::{Cache, Collected, Failure, STALE, builder, go, until};
+use super::controlled::{Cache, Collected, Failure, STALE, builder, go, never, secs, until};
 use super::fetches::{Gate, absurd};
 use super::support::{Bell, at_once, block_on, turns};
 
@@ -141,12 +141,46 @@ fn close_cancels_what_is_polled_and_wakes_it_to_that_end() {
 }
 
 #[test]
+fn close_is_told_to_every_handle_on_what_was_queued_and_starts_no_back_off() {
+    let (clock, jobs) = (ManualClock::new(), Collected::default());
+    let builder = builder(&clock).executor(jobs.clone()).back_off(BackOff::fixed(secs(5)));
+    let cache = builder.build().expect("the settings agree");
+    (1..=3).for_each(|key| assert!(cache.set(key, 10 * key)));
+    clock.set(STALE);
+    let runs = cache.get_swr(&1, |_| Ok(11)).expect("stale").refresh().expect("started");
+    let blocking = cache.get_swr(&2, never).expect("stale").refresh().expect("queued");
+    let served = at_once(cache.get_swr_async(&3, absurd())).expect("stale");
+    let polled = served.refresh().expect("queued");
+    // A plain hit's, looked up while there is one.
+    let hit = cache.peek(&3).expect("stale");
+    let found = hit.refresh().expect("it is under way");
+
+    cache.close();
+    for handle in [&blocking, &polled, &found] {
+        assert!(matches!(handle.wait(), Err(Error::Closed)));
+    }
+    assert!(hit.refresh().is_none(), "and none is under way any more");
+    for key in [2, 3] {
+        let served = cache.get_swr(&key, never).expect("stale");
+        assert!(matches!(served.state(), State::Stale) && served.refresh().is_none());
+        let served = at_once(cache.get_stale_async(&key, async { Ok(12) })).expect("loaded");
+        assert!(matches!(served.state(), State::Fresh), "not in back-off");
+    }
+    assert_eq!((cache.stats().queued, cache.stats().skipped), (2, 0));
+
+    assert!(!runs.is_done() && !cache.close_timeout(Duration::ZERO), "what has a permit goes on");
+    jobs.next().run();
+    assert!(runs.wait().is_ok() && cache.close_timeout(Duration::ZERO));
+    assert_eq!((cache.peek(&1).as_deref(), jobs.len()), (Some(&11), 0));
+}
+
+#[test]
 fn a_job_of_a_closed_cache_polls_nothing() {
     let (jobs, gate) = (Collected::default(), Gate::new());
     let (cache, refresh) = refreshing(&jobs, &gate);
     cache.close();
     jobs.next().run();
-    assert_eq!(gate.begun(), 0);
+    assert_eq!((gate.begun(), cache.stats().refreshes), (0, 1), "it began, and its fetch did not");
     assert!(matches!(refresh.wait(), Err(Error::Closed)));
 }
 

@@ -142,6 +142,8 @@ fn of_many_joiners_one_leads_next_when_the_leader_goes() {
         assert!(matches!(bell.poll(joiner.as_mut()), Poll::Ready(Ok(7))));
     }
     assert_eq!((gate.begun(), gate.dropped()), (1, 1));
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.joins), (51, 50 + 49), "a call each, and a join for each wait");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Barrier};
 
-use lastcache::{Error, ManualClock, State};
+use lastcache::{Error, ManualClock, State, Verdict};
 
 use super::controlled::{Cache, GONE, STALE, Source, builder, go, message, until};
 use super::fetches::{Gate, absurd};
@@ -113,6 +113,38 @@ fn threads_and_tasks_share_one_error_behind_their_fallback() {
     let joined = thread.end().expect("covered");
     assert!(Arc::ptr_eq(&error(&led), &error(&joined)));
     assert_eq!((*led, *joined), (10, 10));
+}
+
+#[test]
+fn what_the_verdict_makes_of_an_error_holds_for_all_who_joined() {
+    for verdict in [Verdict::ServeStale, Verdict::Propagate, Verdict::Remove] {
+        let clock = ManualClock::new();
+        let cache = builder(&clock).verdict(move |_| verdict).build().expect("they agree");
+        cache.set(1, 10);
+        clock.set(STALE);
+        let source = Source::new();
+        let leader = {
+            let (cache, source) = (cache.clone(), Arc::clone(&source));
+            go(move || cache.get(&1, source.fetch()))
+        };
+        let run = source.started();
+        let thread = {
+            let cache = cache.clone();
+            go(move || cache.get(&1, super::controlled::never))
+        };
+        until("the thread joins", || cache.stats().joins == 1);
+        let mut task = Box::pin(cache.get_async(&1, absurd()));
+        assert!(Bell::new().poll(task.as_mut()).is_pending());
+        run.fail("down");
+        let answers = [leader.end(), thread.end(), block_on(task)];
+        let covered = answers.iter().all(|answer| matches!(answer, Ok(10)));
+        let told = |answer: &Result<_, Error<_>>| {
+            answer.as_ref().is_err_and(|error| error.fetch_error() == Some(&"down"))
+        };
+        assert_eq!(covered, verdict == Verdict::ServeStale, "{answers:?}");
+        assert_eq!(answers.iter().all(told), !covered, "{verdict:?}: {answers:?}");
+        assert_eq!(cache.contains_key(&1), verdict != Verdict::Remove, "{verdict:?}");
+    }
 }
 
 #[test]

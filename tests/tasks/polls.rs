@@ -2,10 +2,11 @@
 
 use std::pin::pin;
 use std::task::Poll;
+use std::time::Duration;
 
 use lastcache::{BackOff, ManualClock, State};
 
-use super::controlled::{Cache, Collected, STALE, builder, secs};
+use super::controlled::{Cache, Collected, GONE, STALE, builder, secs};
 use super::fetches::{Gate, absurd};
 use super::support::{Bell, at_once};
 
@@ -117,6 +118,29 @@ fn a_set_wakes_who_waits_with_its_value() {
     gate.open(Ok(7));
     assert!(matches!(bell.poll(leader.as_mut()), Poll::Ready(Ok(99))), "the first outcome wins");
     assert_eq!(cache.stats().late_loads, 1);
+}
+
+#[test]
+fn a_joiner_is_answered_as_of_the_poll_that_answers_it() {
+    for (polled, covered) in [(GONE - Duration::from_nanos(1), true), (GONE, false)] {
+        let clock = ManualClock::new();
+        let cache = cache(&clock, &Collected::default());
+        cache.set(1, 10);
+        clock.set(STALE);
+        let gate = Gate::new();
+        let bell = Bell::new();
+        let mut leader = Box::pin(cache.get_async(&1, gate.fetch()));
+        let mut joiner = Box::pin(cache.get_async(&1, absurd()));
+        assert!(bell.poll(leader.as_mut()).is_pending());
+        assert!(bell.poll(joiner.as_mut()).is_pending());
+        gate.open(Err("down"));
+        assert!(matches!(bell.poll(leader.as_mut()), Poll::Ready(Ok(10))));
+        clock.set(polled);
+        let Poll::Ready(answer) = bell.poll(joiner.as_mut()) else {
+            panic!("the flight has ended")
+        };
+        assert_eq!(answer.is_ok(), covered, "at {polled:?}: {answer:?}");
+    }
 }
 
 #[test]
