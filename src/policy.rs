@@ -126,7 +126,8 @@ impl BackOff {
 
     /// `first` after one failure, twice that after two in a row, and so on, at most `cap`.
     ///
-    /// `first` above `cap` is a [`BuildError`](crate::BuildError).
+    /// A `first` of zero doubles to zero: it is none. `first` above `cap` is a
+    /// [`BuildError`](crate::BuildError).
     pub const fn exponential(first: Duration, cap: Duration) -> BackOff {
         BackOff { first, cap }
     }

@@ -25,7 +25,6 @@ fn of(capacity: usize) -> Plain {
     plain(&ManualClock::new()).capacity(capacity).build().unwrap()
 }
 
-/// Values that weigh themselves.
 /// Hashes alike in every run, so that the same keys go in each.
 type Steady = BuildHasherDefault<DefaultHasher>;
 
@@ -34,6 +33,7 @@ fn steady(capacity: usize) -> Cache<u32, u32, Fault, Steady> {
     builder.hasher(Steady::default()).build().unwrap()
 }
 
+/// Values that weigh themselves.
 fn weighing(max: u64) -> Builder<u32, u32, Fault> {
     plain(&ManualClock::new()).max_weight(max).weigher(|_, value| *value)
 }

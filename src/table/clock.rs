@@ -5,8 +5,8 @@
 //! insertion and then takes the least used it saw. A newcomer is on probation first, for as long as it
 //! takes a tenth of the capacity to come after it: one that nobody asked for meanwhile is the victim
 //! before anything the hand would find, so that keys that come once leave soon. What is past its windows
-//! goes before all others, and a second hand, the scout, looks for it when there may be some. What is being
-//! loaded is passed over.
+//! goes before all others where a second hand, the scout, comes by it: it looks when there may be some, and
+//! at as many values. What is being loaded is passed over.
 //!
 //! This is S3-FIFO (Yang, Zhang, Qiu, Yue and Rashmi, SOSP 2023) with the table in place of the main queue.
 
