@@ -5,6 +5,7 @@
 //! that leaves counts itself out, then looks once more. Each of these is a read-modify-write of one
 //! word, so of the two parties the later one sees what the earlier one did: no job is left behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::fifo::{Fifo, Pile};
@@ -88,7 +89,8 @@ impl<W: Work> Threads<W> {
             // Acquire: as where a thread leaves.
             threads.live.fetch_sub(1, Acquire);
             while let Some(job) = threads.jobs.pop() {
-                drop(job);
+                // A destructor's panic is its own, and keeps no other job waiting.
+                drop(catch_unwind(AssertUnwindSafe(|| drop(job))));
             }
         }
     }

@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
 //! | `park_timeout` | `park` | a wait that gives up is not modelled |
+//! | a thread that the system refuses | refused to those who run in `thread::refused` | nothing of it has run, as with std's |
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
@@ -39,6 +40,7 @@ pub(crate) mod atomic {
 
 /// Threads.
 pub(crate) mod thread {
+    use std::cell::Cell;
     use std::time::Duration;
 
     pub(crate) use loom::thread::{Thread, current, park};
@@ -48,9 +50,24 @@ pub(crate) mod thread {
         park();
     }
 
+    loom::thread_local! {
+        static REFUSED: Cell<bool> = Cell::new(false);
+    }
+
+    /// Runs `f`; meanwhile the system refuses this thread every start.
+    pub(crate) fn refused<R>(f: impl FnOnce() -> R) -> R {
+        REFUSED.with(|refused| refused.set(true));
+        let result = f();
+        REFUSED.with(|refused| refused.set(false));
+        result
+    }
+
     pub(crate) fn start(_name: String, run: impl FnOnce() + Send + 'static) -> bool {
-        drop(loom::thread::spawn(run));
-        true
+        let starts = !REFUSED.with(Cell::get);
+        if starts {
+            drop(loom::thread::spawn(run));
+        }
+        starts
     }
 }
 
