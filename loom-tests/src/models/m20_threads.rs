@@ -131,6 +131,22 @@ fn execute_in_vain(threads: &Arc<Threads<Dropped>>, undone: &Untracked<Undone>, 
 }
 
 #[test]
+fn m20_where_the_system_has_no_thread_all_jobs_are_given_up() {
+    for most in [1, 2] {
+        model(2, move || {
+            let (threads, undone) = (Arc::new(Threads::new(most)), Undone::none());
+            let other = {
+                let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+                thread::spawn(move || execute_in_vain(&threads, &undone, false))
+            };
+            execute_in_vain(&threads, &undone, false);
+            other.join().unwrap();
+            assert_eq!(undone.jobs.load(SeqCst), 0, "jobs are left behind");
+        });
+    }
+}
+
+#[test]
 fn m20_a_destructor_that_panics_where_there_is_no_thread_leaves_no_other_job_behind() {
     model(2, || {
         let (threads, undone) = (Arc::new(Threads::new(2)), Undone::none());
@@ -143,5 +159,22 @@ fn m20_a_destructor_that_panics_where_there_is_no_thread_leaves_no_other_job_beh
         let _ = catch_unwind(AssertUnwindSafe(executed));
         other.join().unwrap();
         assert_eq!(undone.jobs.load(SeqCst), 0, "jobs are left behind");
+    });
+}
+
+#[test]
+fn m20_a_job_beside_one_that_gets_no_thread_is_done_or_given_up() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
+        let other = {
+            let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+            move || execute_in_vain(&threads, &undone, false)
+        };
+        drop(thread::spawn(other));
+        undone.jobs.fetch_add(1, SeqCst);
+        let job = Dropped { undone: Untracked::clone(&undone), panics: false };
+        Threads::execute(&threads, job);
+        undone.wait();
+        threads.stop();
     });
 }
