@@ -3,6 +3,7 @@
 //! | real | here | why it is no stronger |
 //! |---|---|---|
 //! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
+//! | `park`, `unpark` | a token with std's orderings | orders only by the token, and is a step of its own |
 //! | `park_timeout` | `park` | a wait that gives up is not modelled |
 //! | a thread that the system refuses | refused to those who run in `thread::refused` | nothing of it has run, as with std's |
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
@@ -43,7 +44,7 @@ pub(crate) mod thread {
     use std::cell::Cell;
     use std::time::Duration;
 
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use super::parking::{Thread, current, park};
     pub(crate) use std::thread::panicking;
 
     pub(crate) fn park_timeout(_: Duration) {
@@ -94,4 +95,5 @@ pub(crate) mod epoch {
 }
 
 mod counted;
+mod parking;
 mod published;
