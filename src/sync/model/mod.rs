@@ -6,6 +6,7 @@
 //! | `park`, `unpark` | a token with std's orderings | orders only by the token, and is a step of its own |
 //! | `park_timeout` | `park` | a wait that gives up is not modelled |
 //! | a thread that the system refuses | refused to those who run in `thread::refused` | nothing of it has run, as with std's |
+//! | a static of the process | of the execution | orders later looks after what came before the first one: models look before they start threads |
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
@@ -33,6 +34,14 @@ macro_rules! locals {
     };
 }
 pub(crate) use locals as thread_local;
+
+/// A static of the execution, made by who looks first.
+macro_rules! process_wide {
+    ($(#[$attr:meta])* static $name:ident: $t:ty = $init:expr;) => {
+        loom::lazy_static! { $(#[$attr])* static ref $name: $t = $init; }
+    };
+}
+pub(crate) use process_wide;
 
 /// Atomics.
 pub(crate) mod atomic {
