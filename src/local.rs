@@ -11,12 +11,13 @@ use std::any::Any;
 use std::cell::RefCell;
 
 use crate::hot::HotSet;
-use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
-use crate::sync::thread_local;
+use crate::sync::{Arc, process_wide, thread_local};
 
-/// How many times sets were retired, of any cache.
-static RETIRED: AtomicUsize = AtomicUsize::new(0);
+process_wide! {
+    /// How many times sets were retired, of any cache.
+    static RETIRED: AtomicUsize = AtomicUsize::new(0);
+}
 
 thread_local! {
     static SETS: RefCell<Sets> = const { RefCell::new(Sets { looked: 0, sets: Vec::new() }) };
@@ -69,7 +70,7 @@ impl Local {
     pub(crate) fn retire(&self) {
         // Relaxed: the count below publishes it.
         if self.life.0.swap(1, Relaxed) == 0 {
-            // AcqRel: who sees the count sees the mark.
+            // AcqRel: who sees the count sees the mark, as this thread sees those that were counted before.
             let retired = RETIRED.fetch_add(1, AcqRel).wrapping_add(1);
             let _ = SETS.try_with(|sets| {
                 if let Ok(mut sets) = sets.try_borrow_mut() {

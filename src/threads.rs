@@ -2,9 +2,11 @@
 //!
 //! A stale reader hands a job over without a lock: it pushes the job, then wakes who is idle, or starts
 //! one more. A thread that has nothing to do puts itself on the idle list, then looks once more; one
-//! that leaves counts itself out, then looks once more. Each of these is a read-modify-write of one
-//! word, so of the two parties the later one sees what the earlier one did: no job is left behind.
+//! that leaves counts itself out, then looks once more; who is refused a thread does as one that leaves.
+//! Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
+//! earlier one did: no job is left behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::fifo::{Fifo, Pile};
@@ -83,14 +85,26 @@ impl<W: Work> Threads<W> {
             return;
         }
         let started = Arc::clone(threads);
-        if !thread::start("lastcache-refresh".to_owned(), move || started.live()) {
-            // The system has no thread left: give up what nobody will run.
-            // Acquire: as where a thread leaves.
-            threads.live.fetch_sub(1, Acquire);
+        if thread::start("lastcache-refresh".to_owned(), move || started.live()) {
+            return;
+        }
+        // The system has no thread left: give up what nobody will run, counted in as a thread is.
+        loop {
             while let Some(job) = threads.jobs.pop() {
-                drop(job);
+                // A destructor's panic is its own, and keeps no other job waiting.
+                drop(catch_unwind(AssertUnwindSafe(|| drop(job))));
+            }
+            if threads.leave() {
+                return;
             }
         }
+    }
+
+    /// Counts a thread out; or `false`, and in again, if there is something left to do.
+    fn leave(&self) -> bool {
+        // Acquire: pairs with `enlist`.
+        self.live.fetch_sub(1, Acquire);
+        self.jobs.is_empty() || !self.enlist()
     }
 
     fn live(&self) {
@@ -113,12 +127,8 @@ impl<W: Work> Threads<W> {
                 thread::park_timeout(left);
             }
             self.retract();
-            if left.is_none() {
-                // Acquire: pairs with `enlist`.
-                self.live.fetch_sub(1, Acquire);
-                if self.jobs.is_empty() || !self.enlist() {
-                    return;
-                }
+            if left.is_none() && self.leave() {
+                return;
             }
         }
     }

@@ -13,6 +13,7 @@ mod fifo;
 mod flight;
 #[path = "../../src/hot.rs"]
 mod hot;
+#[path = "../../src/local.rs"]
 mod local;
 #[path = "../../src/lookup.rs"]
 mod lookup;

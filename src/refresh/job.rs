@@ -168,8 +168,9 @@ struct Bell {
 
 impl Wake for Bell {
     fn wake(self: std::sync::Arc<Self>) {
-        // Release: pairs with the swap in `block_on`.
-        self.rung.store(1, Release);
+        // Release: pairs with the swap in `block_on`. A read-modify-write: of two who ring, the later one
+        // hands on what the earlier one did.
+        self.rung.swap(1, Release);
         self.thread.unpark();
     }
 }

@@ -1,12 +1,15 @@
 //! M14: a reader against two writers. What its hot set answers with is what is published at that
-//! moment: never older than what it knows of, never another key's, never past its deadline.
+//! moment: never older than what it knows of, never another key's, never past its deadline. And the sets
+//! that threads have of a cache go when it closes.
 
 use loom::sync::atomic::{AtomicU32, Ordering::*};
 use loom::thread;
 
 use super::model;
-use super::support::{FRESH, Got, Key, NOW, STALE, Small, Tracked, at, one_home};
+use super::support::{FRESH, Got, Key, NOW, STALE, Small, Snap, Tracked, at, one_home};
 use crate::hot::HotSet;
+use crate::local::Local;
+use crate::sync::Arc;
 use crate::table::Fate;
 
 type Hot = HotSet<Key, Tracked, u8>;
@@ -154,6 +157,55 @@ fn m14_a_value_outlives_its_removal_where_it_is_watched() {
         }
         assert!(hot.published(small.hashed(7), &Key(7)).is_none());
         drop(hot);
+        small.check_rest();
+    });
+}
+
+/// A cache's hot sets, of which this thread has one, and the value that is watched in it.
+fn own(small: &Small) -> (Local, Arc<Snap>) {
+    let (local, mut value) = (Local::new(1), None);
+    // Made by the first call.
+    for _ in 0..2 {
+        local.with(|hot: &mut Hot| {
+            watch(small, hot);
+            value = hot.published(small.hashed(7), &Key(7)).cloned();
+        });
+    }
+    (local, value.expect("it is watched"))
+}
+
+/// How many hold the value once this thread has called another cache.
+fn holders(value: &Arc<Snap>) -> usize {
+    Local::new(1).with(|_: &mut Hot| ());
+    Arc::strong_count(value)
+}
+
+#[test]
+fn m14_a_thread_that_reads_beside_a_close_lets_go_at_its_next_call() {
+    model(2, || {
+        let (small, _) = watched(1);
+        let (local, value) = own(&small);
+        let before = holders(&value);
+        let closer = thread::spawn(move || local.retire());
+        assert!([before, before - 1].contains(&holders(&value)));
+        closer.join().unwrap();
+        assert_eq!(holders(&value), before - 1, "nobody keeps what a closed cache served");
+        drop(value);
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m14_a_thread_that_closes_beside_a_close_lets_go_at_its_next_call() {
+    model(2, || {
+        let (small, _) = watched(1);
+        let (local, value) = own(&small);
+        let before = holders(&value);
+        let closer = thread::spawn(move || local.retire());
+        Local::new(1).retire();
+        closer.join().unwrap();
+        assert_eq!(holders(&value), before - 1, "nobody keeps what a closed cache served");
+        drop(value);
         small.check_rest();
     });
 }

@@ -1,8 +1,10 @@
 //! M20: the cache's own threads: whatever is pushed is done, by a thread that is idle, that leaves at
-//! that moment, or that starts; and none sleeps on when they are stopped.
+//! that moment, or that starts, or it is given up where the system has none; and none sleeps on when
+//! they are stopped.
 //!
 //! A wait with a bound has none here, so one that is not woken is loom's deadlock.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc as Untracked;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
@@ -10,6 +12,7 @@ use loom::thread::{self, Thread};
 
 use super::model;
 use crate::sync::Arc;
+use crate::sync::thread::refused;
 use crate::threads::{Threads, Work};
 
 /// How many were pushed and are not done; nobody's order hangs on it.
@@ -31,6 +34,14 @@ impl Undone {
         Untracked::new(Undone { jobs: AtomicUsize::new(0), pusher })
     }
 
+    /// One was done or given up.
+    fn ends(&self) {
+        self.jobs.fetch_sub(1, SeqCst);
+        if let Some(pusher) = &self.pusher {
+            pusher.unpark();
+        }
+    }
+
     fn wait(&self) {
         while self.jobs.load(SeqCst) > 0 {
             thread::park();
@@ -49,9 +60,27 @@ struct Job(Untracked<Undone>);
 
 impl Work for Job {
     fn work(self) {
-        self.0.jobs.fetch_sub(1, SeqCst);
-        if let Some(pusher) = &self.0.pusher {
-            pusher.unpark();
+        self.0.ends();
+    }
+}
+
+/// Ends where it is dropped, too: only for models that look before the threads themselves are dropped.
+struct Dropped {
+    undone: Untracked<Undone>,
+    panics: bool,
+}
+
+impl Work for Dropped {
+    fn work(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Dropped {
+    fn drop(&mut self) {
+        self.undone.ends();
+        if self.panics {
+            panic!("the destructor's own");
         }
     }
 }
@@ -89,6 +118,62 @@ fn m20_a_job_beside_a_thread_that_goes_idle_is_done() {
     model(2, || {
         let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
         (0..2).for_each(|_| execute(&threads, &undone));
+        undone.wait();
+        threads.stop();
+    });
+}
+
+/// Pushes a job and is refused a thread, as often as it asks for one.
+fn execute_in_vain(threads: &Arc<Threads<Dropped>>, undone: &Untracked<Undone>, panics: bool) {
+    undone.jobs.fetch_add(1, SeqCst);
+    let job = Dropped { undone: Untracked::clone(undone), panics };
+    refused(|| Threads::execute(threads, job));
+}
+
+#[test]
+fn m20_where_the_system_has_no_thread_all_jobs_are_given_up() {
+    for most in [1, 2] {
+        model(2, move || {
+            let (threads, undone) = (Arc::new(Threads::new(most)), Undone::none());
+            let other = {
+                let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+                thread::spawn(move || execute_in_vain(&threads, &undone, false))
+            };
+            execute_in_vain(&threads, &undone, false);
+            other.join().unwrap();
+            assert_eq!(undone.jobs.load(SeqCst), 0, "jobs are left behind");
+        });
+    }
+}
+
+#[test]
+fn m20_a_destructor_that_panics_where_there_is_no_thread_leaves_no_other_job_behind() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(2)), Undone::none());
+        let other = {
+            let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+            thread::spawn(move || execute_in_vain(&threads, &undone, false))
+        };
+        // As the refresher does.
+        let executed = || execute_in_vain(&threads, &undone, true);
+        let _ = catch_unwind(AssertUnwindSafe(executed));
+        other.join().unwrap();
+        assert_eq!(undone.jobs.load(SeqCst), 0, "jobs are left behind");
+    });
+}
+
+#[test]
+fn m20_a_job_beside_one_that_gets_no_thread_is_done_or_given_up() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
+        let other = {
+            let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
+            move || execute_in_vain(&threads, &undone, false)
+        };
+        drop(thread::spawn(other));
+        undone.jobs.fetch_add(1, SeqCst);
+        let job = Dropped { undone: Untracked::clone(&undone), panics: false };
+        Threads::execute(&threads, job);
         undone.wait();
         threads.stop();
     });

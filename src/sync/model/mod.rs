@@ -3,7 +3,10 @@
 //! | real | here | why it is no stronger |
 //! |---|---|---|
 //! | std atomics, threads | loom's | loom explores them; it takes SeqCst accesses as AcqRel |
+//! | `park`, `unpark` | a token with std's orderings | orders only by the token, and is a step of its own |
 //! | `park_timeout` | `park` | a wait that gives up is not modelled |
+//! | a thread that the system refuses | refused to those who run in `thread::refused` | nothing of it has run, as with std's |
+//! | a static of the process | of the execution | orders later looks after what came before the first one: models look before they start threads |
 //! | crossbeam-epoch | frees at the first moment it may; with the feature `crossbeam`, itself on loom's atomics | a pin is no fence, but for what its promise needs |
 //! | `Arc`, `Weak` | counts with std's orderings, and a tracked cell | a use after the last drop, or an access that no ordering covers, is a loom failure |
 //! | `Published` | an atomic index into an append-only list | loads are Acquire, exchanges AcqRel; arc-swap's are SeqCst |
@@ -32,6 +35,14 @@ macro_rules! locals {
 }
 pub(crate) use locals as thread_local;
 
+/// A static of the execution, made by who looks first.
+macro_rules! process_wide {
+    ($(#[$attr:meta])* static $name:ident: $t:ty = $init:expr;) => {
+        loom::lazy_static! { $(#[$attr])* static ref $name: $t = $init; }
+    };
+}
+pub(crate) use process_wide;
+
 /// Atomics.
 pub(crate) mod atomic {
     pub(crate) use loom::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
@@ -39,18 +50,34 @@ pub(crate) mod atomic {
 
 /// Threads.
 pub(crate) mod thread {
+    use std::cell::Cell;
     use std::time::Duration;
 
-    pub(crate) use loom::thread::{Thread, current, park};
+    pub(crate) use super::parking::{Thread, current, park};
     pub(crate) use std::thread::panicking;
 
     pub(crate) fn park_timeout(_: Duration) {
         park();
     }
 
+    loom::thread_local! {
+        static REFUSED: Cell<bool> = Cell::new(false);
+    }
+
+    /// Runs `f`; meanwhile the system refuses this thread every start.
+    pub(crate) fn refused<R>(f: impl FnOnce() -> R) -> R {
+        REFUSED.with(|refused| refused.set(true));
+        let result = f();
+        REFUSED.with(|refused| refused.set(false));
+        result
+    }
+
     pub(crate) fn start(_name: String, run: impl FnOnce() + Send + 'static) -> bool {
-        drop(loom::thread::spawn(run));
-        true
+        let starts = !REFUSED.with(Cell::get);
+        if starts {
+            drop(loom::thread::spawn(run));
+        }
+        starts
     }
 }
 
@@ -77,4 +104,5 @@ pub(crate) mod epoch {
 }
 
 mod counted;
+mod parking;
 mod published;
