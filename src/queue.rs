@@ -56,22 +56,23 @@ impl<T> Queue<T> {
         self.reserved.fetch_sub(1, Relaxed);
     }
 
-    /// Puts an item into the room that was reserved for it; then call `next`. Gives it back when
+    /// Puts an item into the room that was reserved for it; then call `offer`. Gives it back when
     /// the queue has ended.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
         self.waiting.push(item)
     }
 
-    /// An item that waits, and a permit to run it with.
-    pub(crate) fn next(&self) -> Option<T> {
-        while !self.waiting.is_empty() && self.take_permit() {
-            if let Some(item) = self.waiting.pop() {
-                self.vacate();
-                return Some(item);
-            }
-            self.release();
-        }
-        None
+    /// A permit for what waits, if there seem to be both; then call `pop`. Who finds nothing returns the permit
+    /// and asks again: what was hidden for a moment is looked for by whoever hid it, and by who missed it.
+    pub(crate) fn offer(&self) -> bool {
+        !self.waiting.is_empty() && self.take_permit()
+    }
+
+    /// The oldest that waits, for who has a permit.
+    pub(crate) fn pop(&self) -> Option<T> {
+        let item = self.waiting.pop()?;
+        self.vacate();
+        Some(item)
     }
 
     fn take_permit(&self) -> bool {
@@ -89,7 +90,7 @@ impl<T> Queue<T> {
         false
     }
 
-    /// Returns a permit; then call `next`. Whether it was the last that was out.
+    /// Returns a permit; then call `offer`. Whether it was the last that was out.
     pub(crate) fn release(&self) -> bool {
         // AcqRel: pairs with `take_permit`, in both directions.
         self.running.fetch_sub(1, AcqRel) == 1

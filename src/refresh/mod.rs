@@ -134,8 +134,14 @@ impl Refresher {
             return;
         }
         let next = || {
-            let task = refresher.queue.next()?;
-            Some(Job::new(task, Permit(Arc::clone(refresher))))
+            while refresher.queue.offer() {
+                // Before the look, and dropped if there is nothing: who closes may have seen it out.
+                let permit = Permit(Arc::clone(refresher));
+                if let Some(task) = refresher.queue.pop() {
+                    return Some(Job::new(task, permit));
+                }
+            }
+            None
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
         let inside = nest::enter(&**refresher);
