@@ -38,8 +38,10 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A permit, else room in the queue, else nothing. Allocates nothing.
+    /// A permit, else room in the queue, else nothing; then look at `is_ended`, since the end may have come
+    /// first after all. Allocates nothing.
     pub(crate) fn admit(&self) -> Option<Admission> {
+        // Spares what is closed the steps; who gets something looks again.
         if self.waiting.is_ended() {
             return None;
         }
@@ -80,8 +82,9 @@ impl<T> Queue<T> {
         // then sees what the caller pushed before.
         let mut running = self.running.fetch_add(0, Release);
         while running < self.permits {
-            // Acquire: a refresh sees what the one did whose permit it gets. Relaxed on failure:
-            // without a permit nothing is received.
+            // Acquire: a refresh sees what the one did whose permit it gets; and the end, if a close
+            // found no permit out before this (`is_quiet`). Relaxed on failure: without a permit
+            // nothing is received.
             match self.running.compare_exchange_weak(running, running + 1, Acquire, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => running = now,
@@ -98,7 +101,7 @@ impl<T> Queue<T> {
 
     pub(crate) fn is_quiet(&self) -> bool {
         // AcqRel: sees what was done before the last release; and a read-modify-write, so that who
-        // releases later sees what the caller wrote before.
+        // releases later, or takes a permit later, sees what the caller wrote before.
         self.running.fetch_add(0, AcqRel) == 0
     }
 

@@ -103,7 +103,10 @@ impl Refresher {
     /// A permit or room in the queue, if there is any. Allocates nothing.
     pub(crate) fn admit(refresher: &Arc<Self>) -> Option<Admitted> {
         let admission = refresher.queue.admit()?;
-        Some(Admitted { refresher: Arc::clone(refresher), admission: Some(admission) })
+        let admitted = Admitted { refresher: Arc::clone(refresher), admission: Some(admission) };
+        // A close that waits finds this permit out, and then its return wakes it; or it found none, and
+        // then it is seen here: both are read-modify-writes of one word, so the later one sees the other.
+        (!refresher.is_closed()).then_some(admitted)
     }
 
     fn execute(&self, job: Job) {

@@ -293,6 +293,22 @@ fn close_beside(refresher: &Refresher, known: &Known, other: impl FnOnce() + Sen
     assert_eq!(known.ran.load(SeqCst), ran, "one ran on, or began, after the close had waited");
 }
 
+#[test]
+fn m13_no_refresh_begins_after_a_close_that_waited() {
+    model(2, || {
+        let refresher = refresher(1, 1);
+        let (known, word) = (Known::new(), idle());
+        let other = {
+            let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&word));
+            let known = Untracked::clone(&known);
+            move || _ = stale_reader(&refresher, &word, 1, true, &known)
+        };
+        close_beside(&refresher, &known, other);
+        check_rest(&word);
+        assert!(Refresher::admit(&refresher).is_none(), "closed");
+    });
+}
+
 /// Of a refresh that waits while the permit is free again: who hands it out takes the permit before it looks
 /// for the refresh, and may find that the close has dropped it.
 #[test]
