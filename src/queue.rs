@@ -6,7 +6,7 @@
 //! tries for a permit; whoever returns a permit then looks at the queue; both steps on the permits
 //! are read-modify-writes of one word, so the later of the two sees what the earlier one did first.
 
-use crate::fifo::Fifo;
+use crate::fifo::{Fifo, List};
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 
 /// A bounded queue in front of a number of permits.
@@ -109,8 +109,9 @@ impl<T> Queue<T> {
         self.waiting.is_ended()
     }
 
-    /// Drops what waits and admits nothing more.
-    pub(crate) fn end(&self) {
-        self.waiting.end();
+    /// Admits nothing more. What waits, to be dropped when nothing is left to do.
+    #[must_use]
+    pub(crate) fn end(&self) -> [List<T>; 2] {
+        self.waiting.end()
     }
 }

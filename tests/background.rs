@@ -324,6 +324,26 @@ fn a_long_queue_that_a_close_drops_is_not_dropped_by_recursion() {
 }
 
 #[test]
+fn what_waits_behind_a_destructor_that_panics_is_not_dropped_by_recursion_either() {
+    const KEYS: u32 = 10_000;
+    let small = thread::Builder::new().stack_size(128 * 1024);
+    let all = small.spawn(|| {
+        let (kept, _first) = mpsc::channel::<Job>();
+        let cache = stale(KEYS + 2, |b| {
+            b.refresh_queue(KEYS as usize + 1).executor(move |job: Job| drop(kept.send(job)))
+        });
+        let refreshes: Vec<_> = (0..=KEYS)
+            .map(|key| cache.get_swr(&key, never).expect("stale").refresh().expect("queued"))
+            .collect();
+        // The newest is dropped first.
+        drop(cache.get_swr(&(KEYS + 1), fragile()).expect("stale"));
+        assert!(catch_unwind(AssertUnwindSafe(|| cache.close())).is_err());
+        assert_eq!(refreshes.iter().filter(|refresh| refresh.is_done()).count(), KEYS as usize);
+    });
+    all.expect("a thread starts").join().expect("the stack is large enough");
+}
+
+#[test]
 fn an_executor_that_drops_its_jobs_gives_them_up_and_keeps_no_permit() {
     let cache = stale(1, |b| b.executor(|job: Job| drop(job)));
     for _ in 0..5 {
@@ -516,6 +536,44 @@ fn close_drops_what_is_left_of_a_batch_as_well() {
     assert!(refreshes[2..].iter().all(ended_closed));
     run.succeed(2);
     assert!(refreshes[..2].iter().all(ended_well));
+}
+
+/// What a fetch owns, and panics as it goes.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("a destructor that panics");
+    }
+}
+
+/// A fetch that does nothing but break when it is let go unrun.
+fn fragile() -> impl FnOnce(&u32) -> Result<u32, Failure> + Send + 'static {
+    let owned = Fragile;
+    move |_| {
+        std::mem::forget(owned);
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_nothing_else_from_it() {
+    let jobs = Collected::default();
+    let cache = stale(5, |b| b.executor(jobs.clone()));
+    let mut refreshes: Vec<_> = (0..4)
+        .map(|key| cache.get_swr(&key, never).expect("stale").refresh().expect("queued"))
+        .collect();
+    // The second is handed over, and leaves two of its batch; then comes the one that breaks.
+    drop(jobs.next());
+    let second = jobs.next();
+    let served = cache.get_swr(&4, fragile()).expect("stale");
+    refreshes.push(served.refresh().expect("queued"));
+    let panic = catch_unwind(AssertUnwindSafe(|| cache.close()));
+    assert_eq!(message(&*panic.expect_err("the destructor's")), "a destructor that panics");
+    assert!(refreshes[2..].iter().all(ended_closed), "all that waited");
+    drop(second);
+    assert_eq!(jobs.len(), 0, "nothing is handed out any more");
+    assert!(cache.is_closed() && cache.close_timeout(PATIENCE));
 }
 
 #[test]

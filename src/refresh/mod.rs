@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) use job::Task;
 pub use job::{CallerRuns, Executor, Job};
 
-use crate::fifo::Pile;
+use crate::fifo::{List, Pile};
 use crate::nest;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
@@ -166,20 +166,22 @@ impl Refresher {
         self.queue.is_ended()
     }
 
-    /// Admits nothing more, drops what waits for a permit, and cancels what is polled; what has a thread
-    /// goes on.
-    pub(crate) fn close(&self) {
-        self.queue.end();
+    /// Admits nothing more, and cancels what is polled; what has a thread goes on. What waits for a permit, to
+    /// be dropped when nothing is left to do: its destructors are the user's.
+    #[must_use]
+    pub(crate) fn close(&self) -> [List<Task>; 2] {
+        let waiting = self.queue.end();
         self.running.end();
         if let Runner::Threads(threads) = &self.runner {
             threads.stop();
         }
+        waiting
     }
 
     /// Closes, then waits for what runs: whether all of it ended within `d`.
     pub(crate) fn close_timeout(&self, d: Duration) -> bool {
         let patience = Patience::lasting(d);
-        self.close();
+        drop(self.close());
         loop {
             drop(self.closers.push(thread::current()));
             if self.queue.is_quiet() {

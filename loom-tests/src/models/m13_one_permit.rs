@@ -206,7 +206,7 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
         };
         let closer = {
             let refresher = Arc::clone(&refresher);
-            thread::spawn(move || refresher.close())
+            thread::spawn(move || drop(refresher.close()))
         };
         let submitted = usize::from(stale_reader(&refresher, &words[0], 1, false, &known));
         let submitted = submitted + usize::from(other.join().unwrap());
