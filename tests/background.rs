@@ -167,6 +167,55 @@ fn room_in_the_queue_is_given_back_when_what_waited_starts() {
 }
 
 #[test]
+fn a_waiting_refresh_that_is_taken_over_keeps_its_place_until_a_permit_comes_free() {
+    let jobs = Collected::default();
+    let cache = stale(3, |b| b.executor(jobs.clone()).refresh_queue(1));
+    for key in 0..2 {
+        assert!(cache.get_swr(&key, |_| Ok(1)).expect("stale").refresh().is_some());
+    }
+    assert_eq!(cache.get(&1, |_| Ok(11)).expect("taken over"), 11);
+    assert!(cache.get_swr(&2, never).expect("stale").refresh().is_none(), "still no room");
+    assert_eq!((cache.stats().queued, cache.stats().skipped), (1, 1));
+    jobs.next().run();
+    let refresh = cache.get_swr(&2, |_| Ok(22)).expect("stale").refresh().expect("there is room");
+    // What has ended is passed over, and runs nothing.
+    jobs.next().run();
+    jobs.next().run();
+    assert!(ended_well(&refresh));
+    assert_eq!(cache.get(&1, never).expect("fresh"), 11);
+    assert_eq!((cache.get(&2, never).expect("fresh"), cache.stats().refreshes), (22, 2));
+}
+
+#[test]
+fn refreshes_that_ended_while_they_waited_are_no_more_than_fit_and_go_with_the_next_permit() {
+    const ROOM: usize = 1_024;
+    let clock = ManualClock::new();
+    let cache = stale_at(&clock, 3, |b| b.stale_while_revalidate(std::time::Duration::MAX));
+    let source = Source::new();
+    drop(cache.get_swr(&0, source.fetch()).expect("stale"));
+    let hanging = source.started();
+    let alive = Arc::new(());
+    for _ in 0..3 * ROOM {
+        let owned = Arc::clone(&alive);
+        let fetch = move |key: &u32| {
+            drop(owned);
+            never(key)
+        };
+        drop(cache.get_swr(&1, fetch).expect("stale"));
+        assert!(cache.set(1, 11));
+        clock.advance(STALE);
+    }
+    assert_eq!(Arc::strong_count(&alive) - 1, ROOM, "those that were skipped are gone");
+    assert_eq!((cache.stats().queued, cache.stats().skipped), (ROOM as u64, 2 * ROOM as u64));
+    hanging.succeed(1);
+    until("they are passed over", || Arc::strong_count(&alive) == 1);
+    let refresh = cache.get_swr(&2, source.fetch()).expect("stale").refresh();
+    source.started().succeed(22);
+    assert!(ended_well(&refresh.expect("there is room again")));
+    assert_eq!((source.begun(), cache.stats().refreshes), (2, 2), "none of them was run");
+}
+
+#[test]
 fn a_stale_read_returns_while_every_permit_hangs() {
     let cache = stale(6, |b| b.max_concurrent_refresh(2).refresh_queue(2));
     let source = Source::new();
