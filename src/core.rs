@@ -135,7 +135,7 @@ where
 impl<K, V, E, S> Core<K, V, E, S> {
     /// Stops background refresh, and ends the threads' hot sets.
     pub(crate) fn close(&self) {
-        self.refresher.close();
+        let _dropped_last = self.refresher.close();
         if let Some(local) = &self.local {
             local.retire();
         }

@@ -50,9 +50,12 @@ impl<T> List<T> {
 
 impl<T> Drop for List<T> {
     fn drop(&mut self) {
-        // One by one: a long list must not be dropped by recursion.
+        // One by one: a long list must not be dropped by recursion, nor what is left of it when a
+        // destructor panics.
         while let Some(item) = self.pop() {
+            let mut rest = List(self.0.take());
             drop(item);
+            self.0 = rest.0.take();
         }
     }
 }
@@ -154,9 +157,9 @@ impl<T> Fifo<T> {
         self.newer.is_ended()
     }
 
-    /// Drops what waits and refuses what comes.
-    pub(crate) fn end(&self) {
-        drop(self.newer.end());
-        drop(self.older.end());
+    /// Refuses what comes. What waits, to be dropped when nothing is left to do.
+    #[must_use]
+    pub(crate) fn end(&self) -> [List<T>; 2] {
+        [self.newer.end(), self.older.end()]
     }
 }

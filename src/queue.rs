@@ -6,7 +6,7 @@
 //! tries for a permit; whoever returns a permit then looks at the queue; both steps on the permits
 //! are read-modify-writes of one word, so the later of the two sees what the earlier one did first.
 
-use crate::fifo::Fifo;
+use crate::fifo::{Fifo, List};
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 
 /// A bounded queue in front of a number of permits.
@@ -38,8 +38,10 @@ impl<T> Queue<T> {
         }
     }
 
-    /// A permit, else room in the queue, else nothing. Allocates nothing.
+    /// A permit, else room in the queue, else nothing; then look at `is_ended`, since the end may have come
+    /// first after all. Allocates nothing.
     pub(crate) fn admit(&self) -> Option<Admission> {
+        // Spares what is closed the steps; who gets something looks again.
         if self.waiting.is_ended() {
             return None;
         }
@@ -56,22 +58,23 @@ impl<T> Queue<T> {
         self.reserved.fetch_sub(1, Relaxed);
     }
 
-    /// Puts an item into the room that was reserved for it; then call `next`. Gives it back when
+    /// Puts an item into the room that was reserved for it; then call `offer`. Gives it back when
     /// the queue has ended.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
         self.waiting.push(item)
     }
 
-    /// An item that waits, and a permit to run it with.
-    pub(crate) fn next(&self) -> Option<T> {
-        while !self.waiting.is_empty() && self.take_permit() {
-            if let Some(item) = self.waiting.pop() {
-                self.vacate();
-                return Some(item);
-            }
-            self.release();
-        }
-        None
+    /// A permit for what waits, if there seem to be both; then call `pop`. Who finds nothing returns the permit
+    /// and asks again: what was hidden for a moment is looked for by whoever hid it, and by who missed it.
+    pub(crate) fn offer(&self) -> bool {
+        !self.waiting.is_empty() && self.take_permit()
+    }
+
+    /// The oldest that waits, for who has a permit.
+    pub(crate) fn pop(&self) -> Option<T> {
+        let item = self.waiting.pop()?;
+        self.vacate();
+        Some(item)
     }
 
     fn take_permit(&self) -> bool {
@@ -79,8 +82,9 @@ impl<T> Queue<T> {
         // then sees what the caller pushed before.
         let mut running = self.running.fetch_add(0, Release);
         while running < self.permits {
-            // Acquire: a refresh sees what the one did whose permit it gets. Relaxed on failure:
-            // without a permit nothing is received.
+            // Acquire: a refresh sees what the one did whose permit it gets; and the end, if a close
+            // found no permit out before this (`is_quiet`). Relaxed on failure: without a permit
+            // nothing is received.
             match self.running.compare_exchange_weak(running, running + 1, Acquire, Relaxed) {
                 Ok(_) => return true,
                 Err(now) => running = now,
@@ -89,7 +93,7 @@ impl<T> Queue<T> {
         false
     }
 
-    /// Returns a permit; then call `next`. Whether it was the last that was out.
+    /// Returns a permit; then call `offer`. Whether it was the last that was out.
     pub(crate) fn release(&self) -> bool {
         // AcqRel: pairs with `take_permit`, in both directions.
         self.running.fetch_sub(1, AcqRel) == 1
@@ -97,7 +101,7 @@ impl<T> Queue<T> {
 
     pub(crate) fn is_quiet(&self) -> bool {
         // AcqRel: sees what was done before the last release; and a read-modify-write, so that who
-        // releases later sees what the caller wrote before.
+        // releases later, or takes a permit later, sees what the caller wrote before.
         self.running.fetch_add(0, AcqRel) == 0
     }
 
@@ -105,8 +109,9 @@ impl<T> Queue<T> {
         self.waiting.is_ended()
     }
 
-    /// Drops what waits and admits nothing more.
-    pub(crate) fn end(&self) {
-        self.waiting.end();
+    /// Admits nothing more. What waits, to be dropped when nothing is left to do.
+    #[must_use]
+    pub(crate) fn end(&self) -> [List<T>; 2] {
+        self.waiting.end()
     }
 }

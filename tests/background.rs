@@ -167,6 +167,55 @@ fn room_in_the_queue_is_given_back_when_what_waited_starts() {
 }
 
 #[test]
+fn a_waiting_refresh_that_is_taken_over_keeps_its_place_until_a_permit_comes_free() {
+    let jobs = Collected::default();
+    let cache = stale(3, |b| b.executor(jobs.clone()).refresh_queue(1));
+    for key in 0..2 {
+        assert!(cache.get_swr(&key, |_| Ok(1)).expect("stale").refresh().is_some());
+    }
+    assert_eq!(cache.get(&1, |_| Ok(11)).expect("taken over"), 11);
+    assert!(cache.get_swr(&2, never).expect("stale").refresh().is_none(), "still no room");
+    assert_eq!((cache.stats().queued, cache.stats().skipped), (1, 1));
+    jobs.next().run();
+    let refresh = cache.get_swr(&2, |_| Ok(22)).expect("stale").refresh().expect("there is room");
+    // What has ended is passed over, and runs nothing.
+    jobs.next().run();
+    jobs.next().run();
+    assert!(ended_well(&refresh));
+    assert_eq!(cache.get(&1, never).expect("fresh"), 11);
+    assert_eq!((cache.get(&2, never).expect("fresh"), cache.stats().refreshes), (22, 2));
+}
+
+#[test]
+fn refreshes_that_ended_while_they_waited_are_no_more_than_fit_and_go_with_the_next_permit() {
+    const ROOM: usize = 1_024;
+    let clock = ManualClock::new();
+    let cache = stale_at(&clock, 3, |b| b.stale_while_revalidate(std::time::Duration::MAX));
+    let source = Source::new();
+    drop(cache.get_swr(&0, source.fetch()).expect("stale"));
+    let hanging = source.started();
+    let alive = Arc::new(());
+    for _ in 0..3 * ROOM {
+        let owned = Arc::clone(&alive);
+        let fetch = move |key: &u32| {
+            drop(owned);
+            never(key)
+        };
+        drop(cache.get_swr(&1, fetch).expect("stale"));
+        assert!(cache.set(1, 11));
+        clock.advance(STALE);
+    }
+    assert_eq!(Arc::strong_count(&alive) - 1, ROOM, "those that were skipped are gone");
+    assert_eq!((cache.stats().queued, cache.stats().skipped), (ROOM as u64, 2 * ROOM as u64));
+    hanging.succeed(1);
+    until("they are passed over", || Arc::strong_count(&alive) == 1);
+    let refresh = cache.get_swr(&2, source.fetch()).expect("stale").refresh();
+    source.started().succeed(22);
+    assert!(ended_well(&refresh.expect("there is room again")));
+    assert_eq!((source.begun(), cache.stats().refreshes), (2, 2), "none of them was run");
+}
+
+#[test]
 fn a_stale_read_returns_while_every_permit_hangs() {
     let cache = stale(6, |b| b.max_concurrent_refresh(2).refresh_queue(2));
     let source = Source::new();
@@ -318,6 +367,26 @@ fn a_long_queue_that_a_close_drops_is_not_dropped_by_recursion() {
             .collect();
         cache.close();
         // But the one that has begun.
+        assert_eq!(refreshes.iter().filter(|refresh| refresh.is_done()).count(), KEYS as usize);
+    });
+    all.expect("a thread starts").join().expect("the stack is large enough");
+}
+
+#[test]
+fn what_waits_behind_a_destructor_that_panics_is_not_dropped_by_recursion_either() {
+    const KEYS: u32 = 10_000;
+    let small = thread::Builder::new().stack_size(128 * 1024);
+    let all = small.spawn(|| {
+        let (kept, _first) = mpsc::channel::<Job>();
+        let cache = stale(KEYS + 2, |b| {
+            b.refresh_queue(KEYS as usize + 1).executor(move |job: Job| drop(kept.send(job)))
+        });
+        let refreshes: Vec<_> = (0..=KEYS)
+            .map(|key| cache.get_swr(&key, never).expect("stale").refresh().expect("queued"))
+            .collect();
+        // The newest is dropped first.
+        drop(cache.get_swr(&(KEYS + 1), fragile()).expect("stale"));
+        assert!(catch_unwind(AssertUnwindSafe(|| cache.close())).is_err());
         assert_eq!(refreshes.iter().filter(|refresh| refresh.is_done()).count(), KEYS as usize);
     });
     all.expect("a thread starts").join().expect("the stack is large enough");
@@ -518,6 +587,44 @@ fn close_drops_what_is_left_of_a_batch_as_well() {
     assert!(refreshes[2..].iter().all(ended_closed));
     run.succeed(2);
     assert!(refreshes[..2].iter().all(ended_well));
+}
+
+/// What a fetch owns, and panics as it goes.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("a destructor that panics");
+    }
+}
+
+/// A fetch that does nothing but break when it is let go unrun.
+fn fragile() -> impl FnOnce(&u32) -> Result<u32, Failure> + Send + 'static {
+    let owned = Fragile;
+    move |_| {
+        std::mem::forget(owned);
+        Ok(1)
+    }
+}
+
+#[test]
+fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_nothing_else_from_it() {
+    let jobs = Collected::default();
+    let cache = stale(5, |b| b.executor(jobs.clone()));
+    let mut refreshes: Vec<_> = (0..4)
+        .map(|key| cache.get_swr(&key, never).expect("stale").refresh().expect("queued"))
+        .collect();
+    // The second is handed over, and leaves two of its batch; then comes the one that breaks.
+    drop(jobs.next());
+    let second = jobs.next();
+    let served = cache.get_swr(&4, fragile()).expect("stale");
+    refreshes.push(served.refresh().expect("queued"));
+    let panic = catch_unwind(AssertUnwindSafe(|| cache.close()));
+    assert_eq!(message(&*panic.expect_err("the destructor's")), "a destructor that panics");
+    assert!(refreshes[2..].iter().all(ended_closed), "all that waited");
+    drop(second);
+    assert_eq!(jobs.len(), 0, "nothing is handed out any more");
+    assert!(cache.is_closed() && cache.close_timeout(PATIENCE));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
 use std::sync::{Arc, Barrier, mpsc};
 
-use controlled::{Dice, Failure, PATIENCE, STALE, builder, go, never, scaled};
+use controlled::{Collected, Dice, Failure, PATIENCE, STALE, builder, go, never, scaled};
 use foldhash::fast::FixedState;
 use lastcache::ManualClock;
 
@@ -187,6 +187,31 @@ fn when_the_last_handle_goes_all_values_do_although_a_destructor_panics() {
     assert_eq!(living(&count), 1, "the one that their hot set holds");
     drop(thread);
     going.end();
+}
+
+#[test]
+fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_no_hot_set() {
+    let clock = ManualClock::new();
+    let jobs = Collected::default();
+    let cache: Tracked =
+        builder(&clock).thread_hot_set(SPOTS).executor(jobs.clone()).build().expect("they agree");
+    let count = Arc::new(());
+    (1..=2).for_each(|key| set(&cache, key, &count));
+    clock.set(STALE);
+    for key in 1..=2 {
+        let owned = Fragile { _living: Living(Arc::clone(&count)), breaks: key == 2 };
+        let fetch = move |_: &u32| {
+            let _whole = &owned;
+            Err("never asked")
+        };
+        drop(cache.get_swr(&key, fetch).expect("stale"));
+    }
+    set(&cache, 3, &count);
+    read(&cache, 3);
+    assert!(catch_unwind(AssertUnwindSafe(|| cache.close())).is_err());
+    drop(jobs.next());
+    cache.clear();
+    assert_eq!(living(&count), 0);
 }
 
 #[test]

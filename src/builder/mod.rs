@@ -210,6 +210,10 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     }
 
     /// How many refreshes may wait for a permit. When it is full, stale reads start none.
+    ///
+    /// One that ends while it waits, because a caller takes it over or a `set` comes first, keeps its
+    /// place and its fetch until a permit comes free; then it is handed over as any other, and does
+    /// nothing. So it may keep another from waiting, but only while none could start.
     pub fn refresh_queue(mut self, room: usize) -> Self {
         self.refresh_queue = room;
         self

@@ -10,7 +10,7 @@ use std::time::Duration;
 pub(crate) use job::Task;
 pub use job::{CallerRuns, Executor, Job};
 
-use crate::fifo::Pile;
+use crate::fifo::{List, Pile};
 use crate::nest;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
@@ -103,7 +103,10 @@ impl Refresher {
     /// A permit or room in the queue, if there is any. Allocates nothing.
     pub(crate) fn admit(refresher: &Arc<Self>) -> Option<Admitted> {
         let admission = refresher.queue.admit()?;
-        Some(Admitted { refresher: Arc::clone(refresher), admission: Some(admission) })
+        let admitted = Admitted { refresher: Arc::clone(refresher), admission: Some(admission) };
+        // A close that waits finds this permit out, and then its return wakes it; or it found none, and
+        // then it is seen here: both are read-modify-writes of one word, so the later one sees the other.
+        (!refresher.is_closed()).then_some(admitted)
     }
 
     fn execute(&self, job: Job) {
@@ -134,8 +137,14 @@ impl Refresher {
             return;
         }
         let next = || {
-            let task = refresher.queue.next()?;
-            Some(Job::new(task, Permit(Arc::clone(refresher))))
+            while refresher.queue.offer() {
+                // Before the look, and dropped if there is nothing: who closes may have seen it out.
+                let permit = Permit(Arc::clone(refresher));
+                if let Some(task) = refresher.queue.pop() {
+                    return Some(Job::new(task, permit));
+                }
+            }
+            None
         };
         let mut panicked: Option<Box<dyn Any + Send>> = None;
         let inside = nest::enter(&**refresher);
@@ -157,20 +166,22 @@ impl Refresher {
         self.queue.is_ended()
     }
 
-    /// Admits nothing more, drops what waits for a permit, and cancels what is polled; what has a thread
-    /// goes on.
-    pub(crate) fn close(&self) {
-        self.queue.end();
+    /// Admits nothing more, and cancels what is polled; what has a thread goes on. What waits for a permit, to
+    /// be dropped when nothing is left to do: its destructors are the user's.
+    #[must_use]
+    pub(crate) fn close(&self) -> [List<Task>; 2] {
+        let waiting = self.queue.end();
         self.running.end();
         if let Runner::Threads(threads) = &self.runner {
             threads.stop();
         }
+        waiting
     }
 
     /// Closes, then waits for what runs: whether all of it ended within `d`.
     pub(crate) fn close_timeout(&self, d: Duration) -> bool {
         let patience = Patience::lasting(d);
-        self.close();
+        drop(self.close());
         loop {
             drop(self.closers.push(thread::current()));
             if self.queue.is_quiet() {

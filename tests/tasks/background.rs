@@ -1,6 +1,7 @@
 //! Background refreshes of async fetches: polled by whatever runs futures, cancelled by the close.
 
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, mpsc};
@@ -172,6 +173,31 @@ fn close_is_told_to_every_handle_on_what_was_queued_and_starts_no_back_off() {
     jobs.next().run();
     assert!(runs.wait().is_ok() && cache.close_timeout(Duration::ZERO));
     assert_eq!((cache.peek(&1).as_deref(), jobs.len()), (Some(&11), 0));
+}
+
+#[test]
+fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_nothing_that_runs_from_its_end() {
+    struct Fragile;
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            panic!("a destructor that panics");
+        }
+    }
+    let (jobs, gate) = (Collected::default(), Gate::new());
+    let (cache, refresh) = refreshing(&jobs, &gate);
+    let mut job = jobs.next();
+    let bell = Bell::new();
+    assert!(bell.poll(pin!(&mut job)).is_pending());
+    let owned = Fragile;
+    let fetch = async move {
+        std::mem::forget(owned);
+        Ok(22)
+    };
+    drop(at_once(cache.get_swr_async(&2, fetch)).expect("stale"));
+    assert!(catch_unwind(AssertUnwindSafe(|| cache.close())).is_err());
+    assert_eq!(bell.rung(), 1, "what runs is woken");
+    assert!(bell.poll(pin!(&mut job)).is_ready());
+    assert!(matches!(refresh.wait(), Err(Error::Closed)));
 }
 
 #[test]

@@ -17,8 +17,7 @@ use super::flights::*;
 use super::model;
 use super::support::{Got, Queued, STALE, Small, Step, one_home};
 use crate::policy::Ask;
-use crate::queue::{Admission, Queue};
-use crate::refresh::{CallerRuns, Job, Refresher, Task};
+use crate::refresh::{Admitted, CallerRuns, Job, Refresher, Task};
 use crate::table::Fate;
 
 /// Every job is run by the thread that hands it out.
@@ -107,6 +106,16 @@ fn stale_reader(
     known: &Untracked<Known>,
 ) -> bool {
     let Some(admitted) = Refresher::admit(refresher) else { return false };
+    refresh(admitted, word, permits, succeeds, known)
+}
+
+fn refresh(
+    admitted: Admitted,
+    word: &Arc<Word>,
+    permits: usize,
+    succeeds: bool,
+    known: &Untracked<Known>,
+) -> bool {
     let flight = Flight::queued(None);
     if word.claim(None, &flight).is_none() {
         return false;
@@ -197,7 +206,7 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
         };
         let closer = {
             let refresher = Arc::clone(&refresher);
-            thread::spawn(move || refresher.close())
+            thread::spawn(move || drop(refresher.close()))
         };
         let submitted = usize::from(stale_reader(&refresher, &words[0], 1, false, &known));
         let submitted = submitted + usize::from(other.join().unwrap());
@@ -275,6 +284,52 @@ fn m13_a_close_that_waits_is_woken_by_the_last_refresh() {
     }
 }
 
+/// A close that waits, beside somebody who refreshes: when it returns none runs, and none begins any more.
+fn close_beside(refresher: &Refresher, known: &Known, other: impl FnOnce() + Send + 'static) {
+    let other = thread::spawn(other);
+    assert!(refresher.close_timeout(Duration::MAX));
+    let ran = known.ran.load(SeqCst);
+    other.join().unwrap();
+    assert_eq!(known.ran.load(SeqCst), ran, "one ran on, or began, after the close had waited");
+}
+
+#[test]
+fn m13_no_refresh_begins_after_a_close_that_waited() {
+    model(2, || {
+        let refresher = refresher(1, 1);
+        let (known, word) = (Known::new(), idle());
+        let other = {
+            let (refresher, word) = (Arc::clone(&refresher), Arc::clone(&word));
+            let known = Untracked::clone(&known);
+            move || _ = stale_reader(&refresher, &word, 1, true, &known)
+        };
+        close_beside(&refresher, &known, other);
+        check_rest(&word);
+        assert!(Refresher::admit(&refresher).is_none(), "closed");
+    });
+}
+
+/// Of a refresh that waits while the permit is free again: who hands it out takes the permit before it looks
+/// for the refresh, and may find that the close has dropped it.
+#[test]
+fn m13_a_permit_that_found_nothing_is_no_refresh_that_a_close_waits_for() {
+    model(2, || {
+        let refresher = refresher(1, 1);
+        let (known, word) = (Known::new(), idle());
+        let permit = Refresher::admit(&refresher);
+        let room = Refresher::admit(&refresher).expect("there is room");
+        assert!(room.must_queue());
+        drop(permit);
+        let other = {
+            let (word, known) = (Arc::clone(&word), Untracked::clone(&known));
+            move || assert!(refresh(room, &word, 1, true, &known))
+        };
+        close_beside(&refresher, &known, other);
+        assert_eq!(known.ran.load(SeqCst) + known.dropped.load(SeqCst), 1, "run or given up");
+        check_rest(&word);
+    });
+}
+
 /// Leave that is not used is given back, and whatever waits for it goes on.
 #[test]
 fn m13_a_permit_that_was_not_used_goes_to_what_waits() {
@@ -340,35 +395,23 @@ fn m13_two_stale_readers_refresh_once() {
     });
 }
 
-/// Runs what waits, as the refresher does: how many.
-fn run_all(queue: &Queue<u64>) -> usize {
-    let mut ran = 0;
-    while queue.next().is_some() {
-        queue.release();
-        ran += 1;
-    }
-    ran
-}
-
 #[test]
 fn m13_an_item_missed_while_another_is_pushed_is_looked_for_again() {
     model(2, || {
-        let queue = Arc::new(Queue::new(1, 2));
-        assert_eq!(queue.admit(), Some(Admission::Permit));
-        for _ in 0..2 {
-            assert_eq!(queue.admit(), Some(Admission::Room));
-        }
-        assert!(queue.push(1).is_ok());
-        assert!(queue.next().is_none(), "the permit is out");
+        let refresher = refresher(1, 2);
+        let (known, words) = (Known::new(), [idle(), idle()]);
+        let permit = Refresher::admit(&refresher);
+        let rooms = [0, 1].map(|_| Refresher::admit(&refresher).expect("there is room"));
+        let [first, second] = rooms;
+        assert!(refresh(first, &words[0], 1, true, &known));
         let other = {
-            let queue = Arc::clone(&queue);
-            thread::spawn(move || {
-                assert!(queue.push(2).is_ok());
-                run_all(&queue)
-            })
+            let (word, known) = (Arc::clone(&words[1]), Untracked::clone(&known));
+            thread::spawn(move || assert!(refresh(second, &word, 1, true, &known)))
         };
-        queue.release();
-        let ran = run_all(&queue) + other.join().unwrap();
-        assert_eq!(ran, 2, "at rest nothing waits while a permit is free");
+        drop(permit);
+        other.join().unwrap();
+        assert_eq!(known.ran.load(SeqCst), 2, "at rest nothing waits while a permit is free");
+        words.iter().for_each(|word| check_rest(word));
+        check_returned(&refresher, 1, 2);
     });
 }
