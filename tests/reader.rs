@@ -418,6 +418,8 @@ fn a_key_read_only_by_a_reader_outlives_those_that_nobody_reads() {
         assert_eq!(cache.get(&(1_000 + key), never).ok(), Some(10));
     }
     warm(&mut reader, 10);
+    // Full, of what nobody asks for: where all were used alike, the first that the hand comes by would go.
+    (3_000..3_030).for_each(|key| assert!(cache.set(key, 1)));
     for key in 2_000..2_000 + 10 * 50 {
         cache.set(key, 1);
         // Past its probation, so that the hand has to find others.
