@@ -174,7 +174,7 @@ fn m08_a_refresh_that_two_wake_sees_what_both_did() {
 #[test]
 fn m08_a_refresh_whose_poll_waits_for_something_else_is_polled_again() {
     model(2, || {
-        let flight = Flight::running(0);
+        let flight = Flight::running(None);
         let mut to_end = Some(Lease::of(Arc::clone(&flight)));
         refresh(poll_fn(move |cx| {
             let Some(lease) = to_end.take() else { return Poll::Ready(()) };
