@@ -22,3 +22,13 @@ pub(crate) use model::*;
 pub(crate) use real::*;
 #[cfg(lastcache_shuttle)]
 pub(crate) use shuttle::*;
+
+/// A static of the process.
+#[cfg(not(lastcache_loom))]
+macro_rules! process_wide {
+    ($(#[$attr:meta])* static $name:ident: $t:ty = $init:expr;) => {
+        $(#[$attr])* static $name: $t = $init;
+    };
+}
+#[cfg(not(lastcache_loom))]
+pub(crate) use process_wide;

@@ -9,14 +9,6 @@ pub(crate) use super::published::{Held, Kept, Published, Watch};
 /// An array that lives as long as any of its owners.
 pub(crate) type Shared<T> = Arc<[T]>;
 
-/// A static of the process.
-macro_rules! process_wide {
-    ($(#[$attr:meta])* static $name:ident: $t:ty = $init:expr;) => {
-        $(#[$attr])* static $name: $t = $init;
-    };
-}
-pub(crate) use process_wide;
-
 /// Atomics.
 pub(crate) mod atomic {
     pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};

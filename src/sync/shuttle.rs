@@ -11,14 +11,6 @@ pub(crate) use shuttle::hint::spin_loop;
 pub(crate) use shuttle::thread_local;
 pub(crate) use std::sync::{Arc, Weak};
 
-/// A static of the process.
-macro_rules! process_wide {
-    ($(#[$attr:meta])* static $name:ident: $t:ty = $init:expr;) => {
-        $(#[$attr])* static $name: $t = $init;
-    };
-}
-pub(crate) use process_wide;
-
 /// Atomics.
 pub(crate) mod atomic {
     pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
