@@ -38,17 +38,20 @@ fn m15_two_who_enter_across_buckets_get_one_entry() {
     });
 }
 
+/// Beside this thread: deletes what stands at home, then gets 7.
+fn other_makes_room_and_gets(small: &std::sync::Arc<Small>, value: u32) -> thread::JoinHandle<Got> {
+    let small = small.clone();
+    thread::spawn(move || {
+        assert!(small.delete(1, NOW));
+        small.get(7, NOW, value)
+    })
+}
+
 #[test]
 fn m15_two_callers_across_buckets_fetch_once() {
     model(1, || {
         let small = full_home();
-        let other = {
-            let small = small.clone();
-            thread::spawn(move || {
-                assert!(small.delete(1, NOW));
-                small.get(7, NOW, 1)
-            })
-        };
+        let other = other_makes_room_and_gets(&small, 1);
         let mine = small.get(7, NOW, 0);
         let its = other.join().unwrap();
         assert_eq!(mine.value(), its.value());
@@ -93,13 +96,7 @@ fn m15_who_finds_no_slot_leaves_nothing_behind() {
 fn m15_who_panics_after_its_placeholder_lost_leaves_nothing_behind() {
     model(1, || {
         let small = full_home();
-        let other = {
-            let small = small.clone();
-            thread::spawn(move || {
-                assert!(small.delete(1, NOW));
-                small.get(7, NOW, 2)
-            })
-        };
+        let other = other_makes_room_and_gets(&small, 2);
         // The first comparison after its placeholder stands.
         let mine = looking(|| light(0), || spared(|| small.get(7, NOW, 1)));
         let its = other.join().unwrap();
