@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use lastcache::{BackOff, Error, Job, ManualClock, RefreshHandle, State};
 
-use super::controlled::{Cache, Collected, Failure, STALE, builder, go, never, secs, until};
+use super::controlled::{
+    Cache, Collected, Failure, PATIENCE, STALE, builder, go, never, secs, until,
+};
 use super::fetches::{Gate, absurd};
 use super::support::{Bell, at_once, block_on, turns};
 
@@ -158,7 +160,7 @@ fn close_is_told_to_every_handle_on_what_was_queued_and_starts_no_back_off() {
 
     cache.close();
     for handle in [&blocking, &polled, &found] {
-        assert!(matches!(handle.wait(), Err(Error::Closed)));
+        assert!(matches!(handle.wait_timeout(PATIENCE), Some(Err(Error::Closed))));
     }
     assert!(hit.refresh().is_none(), "and none is under way any more");
     for key in [2, 3] {
@@ -260,7 +262,7 @@ fn closing_ends_a_refresh_that_hangs_on_a_thread_of_the_cache() {
     let gate = Gate::new();
     drop(at_once(cache.get_swr_async(&1, gate.fetch())).expect("stale"));
     until("it is polled", || gate.begun() == 1);
-    assert!(cache.close_timeout(super::controlled::PATIENCE), "it hangs no longer");
+    assert!(cache.close_timeout(PATIENCE), "it hangs no longer");
     assert_eq!(gate.dropped(), 1);
 }
 
