@@ -446,6 +446,18 @@ fn a_key_that_comes_back_soon_is_not_on_probation_again() {
 }
 
 #[test]
+fn what_was_asked_for_on_probation_does_not_go_as_that_ends() {
+    let cache = of(16);
+    for key in 0..5_000 {
+        assert_eq!(cache.get(&key, |key| Ok(*key)).unwrap(), key);
+        assert_eq!(cache.get(&key, never).unwrap(), key);
+        // With a probation of one, this ends the key's.
+        assert!(cache.set(key + 10_000, 0));
+        assert!(cache.delete(&key), "{key}, after {} evictions", cache.stats().evictions);
+    }
+}
+
+#[test]
 fn what_is_used_outlives_what_is_not() {
     let cache = of(50);
     for key in 0..50 {

@@ -25,7 +25,7 @@ pub(super) const UNUSED: u64 = 0;
 /// of a newcomer that nobody asked for yet,
 pub(super) const PROBATION: u64 = 1;
 /// and of what was used since the hand came by: the most they count to.
-const MOST_USES: u64 = 3;
+pub(super) const MOST_USES: u64 = 3;
 
 const PASSED: u64 = 0xffff_ffff;
 const BUMP: u64 = 1 << 32;

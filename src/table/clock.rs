@@ -12,7 +12,7 @@
 
 use std::ops::ControlFlow::{self, Break, Continue};
 
-use super::bucket::{PROBATION, UNUSED};
+use super::bucket::{MOST_USES, PROBATION, UNUSED};
 use super::memory::{Hand, Horizon};
 use super::room::Taken;
 use super::{Pos, SPAN, Table};
@@ -178,7 +178,8 @@ impl<K, V, E> Table<K, V, E> {
     ) -> bool {
         let victim = self.gone(want, now);
         let victim = victim.or_else(|| released.and_then(|pos| self.failed_probation(pos)));
-        let Some((pos, held)) = victim.or_else(|| self.least_used(want)) else { return false };
+        let victim = victim.or_else(|| self.least_used(want, released));
+        let Some((pos, held)) = victim else { return false };
         self.take(pos, &held, now, tally, taken);
         true
     }
@@ -210,14 +211,18 @@ impl<K, V, E> Table<K, V, E> {
         (uses <= PROBATION).then_some((pos, held))
     }
 
-    /// The first unused value that the hand comes by, or the least used of those that it may look at.
-    fn least_used(&self, want: Want) -> Option<Victim<K, V, E>> {
+    /// The first unused value that the hand comes by, or the least used of those that it may look at: last of
+    /// all the one whose probation is just over, which would be at the main queue's other end.
+    fn least_used(&self, want: Want, released: Option<Pos>) -> Option<Victim<K, V, E>> {
         let mut least: Option<(u64, Victim<K, V, E>)> = None;
         let unused = self.sweep(&self.memory.hand, |_, pos, held| {
             if held.word.in_flight() || !want.is_met_by(pos, &held) {
                 return Continue(0);
             }
-            let uses = self.buckets[pos.bucket].cool(pos.slot);
+            let uses = match released {
+                Some(released) if released == pos => MOST_USES,
+                _ => self.buckets[pos.bucket].cool(pos.slot),
+            };
             if uses == UNUSED {
                 return Break((pos, held));
             }
