@@ -6,6 +6,9 @@
 //! there is something to do. Puts and takes are read-modify-writes of one word, so of two threads the
 //! later one sees what the earlier one did before.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+
+use crate::sync::thread;
 use crate::word::Slot;
 
 /// Items that one owner holds, last in on top.
@@ -50,12 +53,17 @@ impl<T> List<T> {
 
 impl<T> Drop for List<T> {
     fn drop(&mut self) {
-        // One by one: a long list must not be dropped by recursion, nor what is left of it when a
-        // destructor panics.
+        // One by one: a long list must not be dropped by recursion. A destructor that panics keeps no
+        // other from its turn, and a second one from ending the process: the first panic goes on.
+        let mut panicked = None;
         while let Some(item) = self.pop() {
-            let mut rest = List(self.0.take());
-            drop(item);
-            self.0 = rest.0.take();
+            let dropped = catch_unwind(AssertUnwindSafe(|| drop(item)));
+            panicked = panicked.or(dropped.err());
+        }
+        if let Some(panic) = panicked
+            && !thread::panicking()
+        {
+            resume_unwind(panic);
         }
     }
 }
@@ -143,8 +151,9 @@ impl<T> Fifo<T> {
         }
         let oldest = batch.pop()?;
         if !batch.is_empty() {
-            // Refused only when the queue has ended: then what waits is dropped.
-            drop(self.older.put(batch));
+            // Refused only when the queue has ended: then what waits is dropped. A destructor's panic
+            // is its own, and no matter of whoever takes the next.
+            drop(catch_unwind(AssertUnwindSafe(|| drop(self.older.put(batch)))));
         }
         Some(oldest)
     }

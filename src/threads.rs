@@ -88,7 +88,8 @@ impl<W: Work> Threads<W> {
         if thread::start("lastcache-refresh".to_owned(), move || started.live()) {
             return;
         }
-        // The system has no thread left: give up what nobody will run, counted in as a thread is.
+        // The system has no thread left: give up what waits, counted in as a thread is. Those that live may
+        // be busy for as long as a fetch hangs; the next stale read asks again.
         loop {
             while let Some(job) = threads.jobs.pop() {
                 // A destructor's panic is its own, and keeps no other job waiting.

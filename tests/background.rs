@@ -628,6 +628,25 @@ fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_nothing_else_from_it
 }
 
 #[test]
+fn any_number_of_waiting_fetches_may_panic_as_a_close_drops_them() {
+    let jobs = Collected::default();
+    let cache = stale(6, |b| b.executor(jobs.clone()));
+    let stale_reader = |key| {
+        cache.get_swr(&key, fragile()).expect("stale").refresh().expect("handed over or queued")
+    };
+    let mut refreshes: Vec<_> = (0..4).map(stale_reader).collect();
+    // The second is handed over, and leaves two of its batch; two more come.
+    jobs.next().run();
+    let second = jobs.next();
+    refreshes.extend((4..6).map(stale_reader));
+    let panic = catch_unwind(AssertUnwindSafe(|| cache.close()));
+    assert_eq!(message(&*panic.expect_err("the first's")), "a destructor that panics");
+    assert!(refreshes[2..].iter().all(ended_closed), "all that waited");
+    second.run();
+    assert!(cache.close_timeout(PATIENCE), "nothing runs");
+}
+
+#[test]
 fn a_refresh_dropped_by_close_starts_no_back_off() {
     let clock = ManualClock::new();
     let cache = stale_at(&clock, 2, |b| b.back_off(BackOff::fixed(secs(5))));

@@ -4,6 +4,7 @@
 //! permits, and at rest nothing waits while a permit is free. The real refresher and its queue; what
 //! it runs is a flight's end and no fetch, but for the model that goes through the lookup.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{
     AtomicUsize,
     Ordering::{Relaxed, SeqCst},
@@ -217,6 +218,39 @@ fn m13_what_waits_when_the_cache_closes_is_given_up() {
             check_rest(word);
         }
         assert!(Refresher::admit(&refresher).is_none(), "closed");
+    });
+}
+
+/// What panics as it is dropped.
+struct Fragile;
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        panic!("a destructor that panics");
+    }
+}
+
+/// Whoever hands out the first may find that the close was there before it could put back the others:
+/// then it drops them, and is not to suffer for it.
+#[test]
+fn m13_what_a_close_leaves_to_who_hands_out_harms_it_in_no_way() {
+    model(2, || {
+        let refresher = refresher(1, 3);
+        let permit = Refresher::admit(&refresher).expect("the permit");
+        for _ in 0..3 {
+            let owned = Fragile;
+            let task = Task::Blocking(Box::new(move || std::mem::forget(owned)));
+            Refresher::admit(&refresher).expect("room").submit(task);
+        }
+        let closer = {
+            let refresher = Arc::clone(&refresher);
+            thread::spawn(move || {
+                let _ = catch_unwind(AssertUnwindSafe(|| drop(refresher.close())));
+            })
+        };
+        drop(permit);
+        closer.join().unwrap();
+        assert!(refresher.close_timeout(Duration::ZERO), "every permit came back");
     });
 }
 
