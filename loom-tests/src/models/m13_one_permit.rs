@@ -143,7 +143,7 @@ fn readers(readers: usize, permits: usize, room: usize, preemptions: usize) {
         let read = |at: usize| {
             let (refresher, known) = (Arc::clone(&refresher), Untracked::clone(&known));
             let word = Arc::clone(&words[at]);
-            move || stale_reader(&refresher, &word, permits, at % 2 == 0, &known)
+            move || stale_reader(&refresher, &word, permits, at.is_multiple_of(2), &known)
         };
         let others: Vec<_> = (1..readers).map(|at| thread::spawn(read(at))).collect();
         let mut submitted = usize::from(read(0)());
