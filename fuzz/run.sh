@@ -13,6 +13,7 @@ scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 limits=(-timeout=20 -rss_limit_mb=2048 -max_len=1024 -verbosity=0)
 
+cargo +nightly fuzz build
 for target in ops builder threads; do
     printf '%s: %s s\n' "$target" "$seconds"
     corpus=$scratch/$target
