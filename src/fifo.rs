@@ -6,9 +6,9 @@
 //! there is something to do. Puts and takes are read-modify-writes of one word, so of two threads the
 //! later one sees what the earlier one did before.
 
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::iter;
 
-use crate::sync::thread;
+use crate::panics::{contain, drop_each};
 use crate::word::Slot;
 
 /// Items that one owner holds, last in on top.
@@ -53,18 +53,8 @@ impl<T> List<T> {
 
 impl<T> Drop for List<T> {
     fn drop(&mut self) {
-        // One by one: a long list must not be dropped by recursion. A destructor that panics keeps no
-        // other from its turn, and a second one from ending the process: the first panic goes on.
-        let mut panicked = None;
-        while let Some(item) = self.pop() {
-            let dropped = catch_unwind(AssertUnwindSafe(|| drop(item)));
-            panicked = panicked.or(dropped.err());
-        }
-        if let Some(panic) = panicked
-            && !thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        // One by one: a long list must not be dropped by recursion.
+        drop_each(iter::from_fn(|| self.pop()));
     }
 }
 
@@ -78,12 +68,17 @@ impl<T> Pile<T> {
 
     /// Gives the item back when the pile has ended.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        self.put(List(Some(Box::new(Node { item, below: None })))).map_err(|mut back| {
-            match back.pop() {
-                Some(item) => item,
-                None => unreachable!("what is refused is given back, the newest on top"),
-            }
-        })
+        let Err(mut back) = self.put(List(Some(Box::new(Node { item, below: None })))) else {
+            return Ok(());
+        };
+        let refused = back.pop();
+        // What waited was in here when the end came: it is dropped, and its panics are no matter of
+        // whoever comes last.
+        contain(|| drop(back));
+        match refused {
+            Some(item) => Err(item),
+            None => unreachable!("what is refused is given back, the newest on top"),
+        }
     }
 
     fn put(&self, mut items: List<T>) -> Result<(), List<T>> {
@@ -151,9 +146,9 @@ impl<T> Fifo<T> {
         }
         let oldest = batch.pop()?;
         if !batch.is_empty() {
-            // Refused only when the queue has ended: then what waits is dropped. A destructor's panic
-            // is its own, and no matter of whoever takes the next.
-            drop(catch_unwind(AssertUnwindSafe(|| drop(self.older.put(batch)))));
+            // Refused only when the queue has ended: then what waits is dropped, whose panics are no
+            // matter of whoever takes the next.
+            contain(|| drop(self.older.put(batch)));
         }
         Some(oldest)
     }

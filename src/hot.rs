@@ -14,6 +14,7 @@
 
 use std::borrow::Borrow;
 
+use crate::panics::drop_each;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 use crate::table::{Hashed, Pos, Table, Watched};
@@ -25,6 +26,13 @@ const HOT: u16 = 8;
 /// What one thread watches.
 pub(crate) struct HotSet<K, V, E> {
     spots: Box<[Spot<K, V, E>]>,
+}
+
+impl<K, V, E> Drop for HotSet<K, V, E> {
+    fn drop(&mut self) {
+        // Each holds a value, which may panic as it goes.
+        drop_each(std::mem::take(&mut self.spots));
+    }
 }
 
 /// One cache line.

@@ -116,6 +116,7 @@ mod local;
 mod lookup;
 mod nest;
 mod own;
+mod panics;
 mod policy;
 mod queue;
 mod reader;

@@ -6,10 +6,10 @@
 //! Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
 //! earlier one did: no job is left behind.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use crate::fifo::{Fifo, Pile};
+use crate::panics::contain;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
@@ -93,7 +93,7 @@ impl<W: Work> Threads<W> {
         loop {
             while let Some(job) = threads.jobs.pop() {
                 // A destructor's panic is its own, and keeps no other job waiting.
-                drop(catch_unwind(AssertUnwindSafe(|| drop(job))));
+                contain(|| drop(job));
             }
             if threads.leave() {
                 return;

@@ -13,9 +13,9 @@
 //! Waking runs foreign code (a task's waker): a panic in it is that task's own and keeps nobody else
 //! from being woken.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::task::Waker;
 
+use crate::panics::contain;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::thread::{self, Thread};
@@ -31,7 +31,7 @@ impl Wake {
     fn wake(self) {
         match self {
             Wake::Thread(thread) => thread.unpark(),
-            Wake::Task(waker) => drop(catch_unwind(AssertUnwindSafe(|| waker.wake()))),
+            Wake::Task(waker) => contain(|| waker.wake()),
         }
     }
 }

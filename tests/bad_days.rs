@@ -6,10 +6,14 @@
 mod controlled;
 #[path = "bad_days/crowds.rs"]
 mod crowds;
+#[path = "bad_days/destructors.rs"]
+mod destructors;
 #[path = "bad_days/hooks.rs"]
 mod hooks;
 #[cfg(target_os = "linux")]
 #[path = "bad_days/refusals.rs"]
 mod refusals;
+#[path = "support/tasks.rs"]
+mod tasks;
 #[path = "bad_days/times.rs"]
 mod times;

@@ -21,6 +21,8 @@ mod local;
 mod lookup;
 #[path = "../../src/nest.rs"]
 mod nest;
+#[path = "../../src/panics.rs"]
+mod panics;
 #[path = "../../src/policy.rs"]
 mod policy;
 #[path = "../../src/queue.rs"]

@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::Permit;
+use crate::panics::drop_payload;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
 use crate::threads::Work;
@@ -144,7 +145,10 @@ impl Future for Job {
             }
             None => Poll::Ready(()),
         }));
-        let polled = polled.unwrap_or(Poll::Ready(()));
+        let polled = polled.unwrap_or_else(|panic| {
+            drop_payload(panic);
+            Poll::Ready(())
+        });
         if polled.is_ready() {
             // Now, and not when the executor drops what is over: the next refresh waits for it.
             drop(self.permit.take());

@@ -2,8 +2,6 @@
 
 mod job;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,6 +10,7 @@ pub use job::{CallerRuns, Executor, Job};
 
 use crate::fifo::{List, Pile};
 use crate::nest;
+use crate::panics::First;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
 use crate::sync::thread::{self, Thread};
@@ -146,20 +145,15 @@ impl Refresher {
             }
             None
         };
-        let mut panicked: Option<Box<dyn Any + Send>> = None;
+        let mut panicked = First::default();
         let inside = nest::enter(&**refresher);
         let mut job = first.or_else(next);
         while let Some(ready) = job {
-            let executed = catch_unwind(AssertUnwindSafe(|| refresher.execute(ready)));
-            panicked = panicked.or(executed.err());
+            panicked.of(|| refresher.execute(ready));
             job = next();
         }
         drop(inside);
-        if let Some(panic) = panicked
-            && !thread::panicking()
-        {
-            resume_unwind(panic);
-        }
+        panicked.go_on();
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -16,6 +16,7 @@ use super::bucket::{MOST_USES, PROBATION, UNUSED};
 use super::memory::{Hand, Horizon};
 use super::room::Taken;
 use super::{Pos, SPAN, Table};
+use crate::panics::drop_each;
 use crate::snapshot::{Hold, Snapshot};
 use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
@@ -64,6 +65,12 @@ impl<K, V, E> Tally<K, V, E> {
         if let Some(free) = victims.iter_mut().find(|place| place.is_none()) {
             *free = Some(victim);
         }
+    }
+}
+
+impl<K, V, E> Drop for Tally<K, V, E> {
+    fn drop(&mut self) {
+        drop_each(self.victims.take().into_iter().flatten());
     }
 }
 

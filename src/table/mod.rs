@@ -36,10 +36,11 @@ use memory::Memory;
 use room::Room;
 pub(crate) use watched::Watched;
 
+use crate::panics::First;
 use crate::policy::Late;
 use crate::snapshot::{Hold, Snapshot};
 use crate::state::Standing::{Closed, Committed};
-use crate::sync::{Arc, Published, SLOTS, SLOTS_PER_VALUE, Shared};
+use crate::sync::{Arc, SLOTS, SLOTS_PER_VALUE, Shared};
 use crate::time::Tick;
 
 /// Buckets in a group. Lookups rarely see the second: they end where nothing passed. At a load of a half,
@@ -265,20 +266,11 @@ impl<K, V, E> Table<K, V, E> {
 }
 
 impl<K, V, E> Drop for Table<K, V, E> {
-    /// No value stays because hot sets keep the cells a while longer.
+    /// Empties the cells, each on its own for its value's destructor; and no value stays because hot sets
+    /// keep the cells a while longer.
     fn drop(&mut self) {
-        if Shared::get_mut(&mut self.buckets).is_none() {
-            let mut rest = Rest(self.buckets.iter().flat_map(Bucket::cells));
-            rest.0.by_ref().for_each(Published::clear);
-        }
-    }
-}
-
-/// The cells yet to be emptied, also after one whose value's destructor panicked.
-struct Rest<'a, T: 'a, I: Iterator<Item = &'a Published<T>>>(I);
-
-impl<'a, T: 'a, I: Iterator<Item = &'a Published<T>>> Drop for Rest<'a, T, I> {
-    fn drop(&mut self) {
-        self.0.by_ref().for_each(Published::clear);
+        let mut first = First::default();
+        self.buckets.iter().flat_map(Bucket::cells).for_each(|cell| first.of(|| cell.clear()));
+        first.go_on();
     }
 }

@@ -230,6 +230,19 @@ impl Drop for Fragile {
     }
 }
 
+/// A task that panics if it is dropped unrun.
+fn fragile() -> Task {
+    let owned = Fragile;
+    Task::Blocking(Box::new(move || std::mem::forget(owned)))
+}
+
+fn closing(refresher: &Arc<Refresher>) -> thread::JoinHandle<()> {
+    let refresher = Arc::clone(refresher);
+    thread::spawn(move || {
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(refresher.close())));
+    })
+}
+
 /// Whoever hands out the first may find that the close was there before it could put back the others:
 /// then it drops them, and is not to suffer for it.
 #[test]
@@ -238,20 +251,42 @@ fn m13_what_a_close_leaves_to_who_hands_out_harms_it_in_no_way() {
         let refresher = refresher(1, 3);
         let permit = Refresher::admit(&refresher).expect("the permit");
         for _ in 0..3 {
-            let owned = Fragile;
-            let task = Task::Blocking(Box::new(move || std::mem::forget(owned)));
-            Refresher::admit(&refresher).expect("room").submit(task);
+            Refresher::admit(&refresher).expect("room").submit(fragile());
         }
-        let closer = {
-            let refresher = Arc::clone(&refresher);
-            thread::spawn(move || {
-                let _ = catch_unwind(AssertUnwindSafe(|| drop(refresher.close())));
-            })
-        };
+        let closer = closing(&refresher);
         drop(permit);
         closer.join().unwrap();
         assert!(refresher.close_timeout(Duration::ZERO), "every permit came back");
     });
+}
+
+/// As above; and so for whoever came last, which had taken out the others to put its own on top.
+#[test]
+fn m13_what_a_close_leaves_to_who_came_last_harms_it_in_no_way() {
+    model(2, || {
+        let refresher = refresher(1, 2);
+        let permit = Refresher::admit(&refresher).expect("the permit");
+        Refresher::admit(&refresher).expect("room").submit(fragile());
+        let room = Refresher::admit(&refresher).expect("room");
+        let given_up = Untracked::new(AtomicUsize::new(0));
+        let owned = GivenUp(Untracked::clone(&given_up));
+        let last = Task::Blocking(Box::new(move || drop(owned)));
+        let closer = closing(&refresher);
+        room.submit(last);
+        closer.join().unwrap();
+        assert_eq!(given_up.load(SeqCst), 1);
+        drop(permit);
+        assert!(refresher.close_timeout(Duration::ZERO), "every permit came back");
+    });
+}
+
+/// What says that it is gone.
+struct GivenUp(Untracked<AtomicUsize>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+    }
 }
 
 /// A refresh ends on one thread while another queues its own; jobs are run where the executor's are,

@@ -35,6 +35,8 @@ mod lookup;
 mod nest;
 #[path = "../../../src/own.rs"]
 mod own;
+#[path = "../../../src/panics.rs"]
+mod panics;
 #[path = "../../../src/policy.rs"]
 mod policy;
 #[path = "../../../src/queue.rs"]

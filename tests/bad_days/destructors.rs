@@ -1,0 +1,150 @@
+//! Destructors that panic, not one of them but each.
+
+use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::task::{Context, Wake, Waker};
+
+use lastcache::{Builder, Cache, ManualClock};
+
+use super::controlled::{Collected, Failure, PATIENCE, STALE, Source, builder, message};
+use super::tasks::Bell;
+
+/// Panics whenever it goes, and is counted.
+struct Fragile(Arc<AtomicUsize>);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, SeqCst);
+        panic!("a destructor that panics");
+    }
+}
+
+/// What comes of a call in which some panic: the first panic, and how many went.
+fn gone(gone: &AtomicUsize, call: impl FnOnce()) -> usize {
+    let panic = catch_unwind(AssertUnwindSafe(call)).expect_err("the destructor's panic goes on");
+    assert_eq!(message(&*panic), "a destructor that panics");
+    gone.swap(0, SeqCst)
+}
+
+#[test]
+fn any_number_of_victims_of_one_value_may_panic() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let weigher = |key: &u32, _: &Fragile| if *key < 100 { 1 } else { 4 };
+    let builder = Cache::builder().error_type::<Failure>().max_weight(4).weigher(weigher);
+    let cache = builder.build().expect("the settings agree");
+    for key in 0..4 {
+        assert!(cache.set(key, Fragile(Arc::clone(&dropped))));
+    }
+    let heavy = Fragile(Arc::clone(&dropped));
+    assert_eq!(gone(&dropped, || assert!(cache.set(100, heavy))), 4);
+    assert_eq!((cache.len(), cache.weight()), (1, 4));
+    assert_eq!(gone(&dropped, || drop(cache)), 1);
+}
+
+#[test]
+fn any_number_of_values_may_panic_as_their_cache_goes() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for hot in [0, 8] {
+        let builder = Cache::builder().error_type::<Failure>().thread_hot_set(hot);
+        let cache = builder.build().expect("the settings agree");
+        for key in 0..100_u32 {
+            assert!(cache.set(key, Fragile(Arc::clone(&dropped))));
+            for _ in 0..3 {
+                assert!(cache.get_with(&key, |_| (), |_| Err("asked")).is_ok());
+            }
+        }
+        assert_eq!(gone(&dropped, || drop(cache)), 100);
+    }
+}
+
+#[test]
+fn any_number_of_values_may_panic_as_a_reader_goes() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    // Hashes alike in every run: none takes another's spot.
+    let hasher = BuildHasherDefault::<DefaultHasher>::default();
+    let builder = Cache::builder().error_type::<Failure>().hasher(hasher);
+    let cache = builder.build().expect("the settings agree");
+    let mut reader = cache.reader();
+    for key in 0..20_u32 {
+        assert!(cache.set(key, Fragile(Arc::clone(&dropped))));
+        for _ in 0..3 {
+            assert!(reader.get_with(&key, |_| (), |_| Err("asked")).is_ok());
+        }
+    }
+    // They stay with the reader when the table lets go of them.
+    (0..20).for_each(|key| assert!(cache.delete(&key)));
+    assert_eq!(dropped.load(SeqCst), 0);
+    assert_eq!(gone(&dropped, || drop(reader)), 20);
+}
+
+/// A cache of some stale values.
+fn stale(
+    keys: u32,
+    set: impl FnOnce(Builder<u32, u32, Failure>) -> Builder<u32, u32, Failure>,
+) -> Cache<u32, u32, Failure> {
+    let clock = ManualClock::new();
+    let cache = set(builder(&clock)).build().expect("the settings agree");
+    (0..keys).for_each(|key| assert!(cache.set(key, key)));
+    clock.set(STALE);
+    cache
+}
+
+/// What a panic may carry.
+struct Bomb(#[expect(dead_code, reason = "it is to go")] Fragile);
+
+#[test]
+fn what_a_panic_carries_may_panic_as_it_goes() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let bomb = {
+        let dropped = Arc::clone(&dropped);
+        move || Bomb(Fragile(Arc::clone(&dropped)))
+    };
+    // On the cache's only thread: it goes on.
+    let cache = stale(2, |b| b.max_concurrent_refresh(1).on_panic(move |_, _| panic_any(bomb())));
+    let source = Source::new();
+    for _ in 0..2 {
+        let served = cache.get_swr(&0, source.fetch()).expect("stale");
+        let refresh = served.refresh().expect("started");
+        source.started().panic("boom");
+        assert!(refresh.wait_timeout(PATIENCE).expect("it ends").is_err());
+        assert!(cache.stats().panics > 0);
+    }
+    let refresh = cache.get_swr(&1, source.fetch()).expect("stale").refresh().expect("started");
+    source.started().succeed(1);
+    assert!(refresh.wait_timeout(PATIENCE).expect("it ends").is_ok());
+    assert!(cache.close_timeout(PATIENCE));
+    assert_eq!(dropped.load(SeqCst), 2);
+}
+
+/// A waker that panics, carrying what panics as it goes.
+struct Alarm(Arc<AtomicUsize>);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        panic_any(Bomb(Fragile(Arc::clone(&self.0))));
+    }
+}
+
+#[test]
+fn what_the_panic_of_a_waker_carries_keeps_nobody_else_asleep() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let jobs = Collected::default();
+    let cache = stale(1, |b| b.executor(jobs.clone()));
+    let mut refreshes: Vec<_> = (0..3)
+        .map(|_| cache.get_swr(&0, |_| Ok(1)).expect("stale").refresh().expect("under way"))
+        .collect();
+    let bell = Bell::new();
+    let wakers = [
+        Waker::from(Arc::new(Alarm(Arc::clone(&dropped)))),
+        Waker::from(Arc::clone(&bell)),
+        Waker::from(Arc::new(Alarm(Arc::clone(&dropped)))),
+    ];
+    for (refresh, waker) in refreshes.iter_mut().zip(&wakers) {
+        assert!(Pin::new(refresh).poll(&mut Context::from_waker(waker)).is_pending());
+    }
+    jobs.next().run();
+    assert_eq!((bell.rung(), dropped.load(SeqCst)), (1, 2));
+}
