@@ -85,7 +85,7 @@ impl<W: Work> Threads<W> {
             return;
         }
         let started = Arc::clone(threads);
-        if thread::start("lastcache-refresh".to_owned(), move || started.live()) {
+        if thread::start("lastcache-refresh".to_owned(), move || Threads::live(&started)) {
             return;
         }
         // The system has no thread left: give up what waits, counted in as a thread is. Those that live may
@@ -108,27 +108,28 @@ impl<W: Work> Threads<W> {
         self.jobs.is_empty() || !self.enlist()
     }
 
-    fn live(&self) {
+    fn live(threads: &Arc<Self>) {
         let mut patience = Patience::lasting(IDLE);
         loop {
-            while let Some(job) = self.jobs.pop() {
-                if !self.jobs.is_empty() {
-                    self.wake();
+            while let Some(job) = threads.jobs.pop() {
+                // Who pushed the next may have counted on this thread, which the job may keep for long.
+                if !threads.jobs.is_empty() && !threads.wake() {
+                    Threads::start(threads);
                 }
                 job.work();
                 patience = Patience::lasting(IDLE);
             }
-            drop(self.idle.push(thread::current()));
+            drop(threads.idle.push(thread::current()));
             // Relaxed: `stop` wakes those on the idle list; who puts itself there later receives this
             // with it.
-            let left = patience.left().filter(|_| self.stopped.load(Relaxed) == 0);
+            let left = patience.left().filter(|_| threads.stopped.load(Relaxed) == 0);
             if let Some(left) = left
-                && self.jobs.is_empty()
+                && threads.jobs.is_empty()
             {
                 thread::park_timeout(left);
             }
-            self.retract();
-            if left.is_none() && self.leave() {
+            threads.retract();
+            if left.is_none() && threads.leave() {
                 return;
             }
         }

@@ -8,6 +8,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc as Untracked;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
+use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, Thread};
 
 use super::model;
@@ -119,6 +120,37 @@ fn m20_a_job_beside_a_thread_that_goes_idle_is_done() {
         let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
         (0..2).for_each(|_| execute(&threads, &undone));
         undone.wait();
+        threads.stop();
+    });
+}
+
+/// One of two jobs that each end only when both have begun.
+struct Meets(Untracked<Meeting>);
+
+struct Meeting {
+    begun: Mutex<usize>,
+    more: Condvar,
+}
+
+impl Work for Meets {
+    fn work(self) {
+        let mut begun = self.0.begun.lock().unwrap();
+        *begun += 1;
+        self.0.more.notify_all();
+        while *begun < 2 {
+            begun = self.0.more.wait(begun).unwrap();
+        }
+    }
+}
+
+#[test]
+fn m20_a_job_behind_one_that_hangs_gets_a_thread_of_its_own() {
+    model(2, || {
+        let threads = Arc::new(Threads::new(2));
+        let meeting = Untracked::new(Meeting { begun: Mutex::new(0), more: Condvar::new() });
+        for _ in 0..2 {
+            Threads::execute(&threads, Meets(Untracked::clone(&meeting)));
+        }
         threads.stop();
     });
 }
