@@ -36,7 +36,7 @@ where
     ///
     /// [`Error::Fetch`] with the fetch's error, shared by all who waited; [`Error::Panicked`] when
     /// the leader's fetch panicked; [`Error::Reentrant`] when called for its own key inside its fetch.
-    /// Each only if there is nothing to serve.
+    /// Each only if there is nothing to serve, or [`Verdict::Propagate`](crate::Verdict) asked for it.
     ///
     /// # Panics
     ///

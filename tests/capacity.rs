@@ -679,13 +679,27 @@ fn a_value_that_would_cost_too_many_others_is_not_kept() {
 
 #[test]
 fn few_heavy_values_in_a_large_table_make_room_for_each_other() {
-    // Ten fit by weight, 10,000 by number: the table is almost empty and yet full.
-    let cache = weighing(100).build().unwrap();
-    for key in 0..200 {
-        assert!(cache.set(key, 10), "key {key}");
-        assert_eq!(cache.get(&key, never).unwrap(), 10);
+    // Ten fit by weight: the table is almost empty and yet full.
+    for capacity in [10_000, 100_000] {
+        let cache = weighing(100).capacity(capacity).build().unwrap();
+        for key in 0..200 {
+            assert!(cache.set(key, 10), "key {key}");
+            assert_eq!(cache.get(&key, never).unwrap(), 10);
+        }
+        assert_eq!((cache.weight(), cache.len()), (100, 10));
     }
-    assert_eq!((cache.weight(), cache.len()), (100, 10));
+}
+
+#[test]
+fn a_heavy_value_makes_room_for_another_among_thousands_that_weigh_nothing() {
+    let cache = weighing(1).build().unwrap();
+    for key in 0..9_000 {
+        assert!(cache.set(key, 0));
+    }
+    for key in 9_000..9_050 {
+        assert!(cache.set(key, 1), "key {key}");
+    }
+    assert_eq!((cache.weight(), cache.stats().evictions), (1, 49));
 }
 
 #[test]

@@ -123,6 +123,10 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     }
 
     /// A second limit beside `capacity`: the most that all values may weigh together by `weigher`.
+    ///
+    /// Those who are to make room are looked for in a bounded part of the table, sixteen times some 4,000
+    /// slots: let `capacity` be near what `max_weight` lets in, since among a million slots it may miss the
+    /// few that are taken.
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.max_weight = Some(weight);
         self

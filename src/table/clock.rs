@@ -133,7 +133,11 @@ impl<K, V, E> Table<K, V, E> {
         while !self.room.take_weight(u64::from(more)) {
             // Its weight is wanted; its unit is given back at once.
             let unit = &mut self.room.none();
-            if !may_evict() || !self.evict(Want::Weight(pos), now, None, tally, unit) {
+            if !may_evict() {
+                return None;
+            }
+            // Where few heavy values stand far apart, a stretch without any is not the end of it.
+            if !self.evict(Want::Weight(pos), now, None, tally, unit) && self.is_swept_at_once() {
                 return None;
             }
         }
@@ -168,6 +172,15 @@ impl<K, V, E> Table<K, V, E> {
 
     fn slots(&self) -> usize {
         self.buckets.len() * SLOTS
+    }
+
+    /// Twice around is as good as any number of times.
+    fn all_steps(&self) -> usize {
+        2 * self.slots()
+    }
+
+    fn is_swept_at_once(&self) -> bool {
+        self.all_steps() <= MOST_STEPS
     }
 
     /// Evicts one value and hands its unit to `taken`, unless somebody else was quicker; `false` when there
@@ -249,8 +262,7 @@ impl<K, V, E> Table<K, V, E> {
         mut visit: impl FnMut(usize, Pos, Hold<K, V, E>) -> ControlFlow<R, usize>,
     ) -> Option<R> {
         let mut looks = 0;
-        // Twice around a small table is as good as any number of times.
-        for _ in 0..MOST_STEPS.min(2 * self.slots()) {
+        for _ in 0..MOST_STEPS.min(self.all_steps()) {
             let at = hand.step();
             let pos = self.nth_slot(at);
             let bucket = &self.buckets[pos.bucket];
