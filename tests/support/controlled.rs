@@ -122,11 +122,6 @@ impl<V: Send + 'static> Source<V> {
         runs.recv_timeout(PATIENCE).expect("a fetch begins")
     }
 
-    /// A fetch that has begun by now, if there is one more.
-    pub(crate) fn started_already(&self) -> Option<Run<V>> {
-        self.runs.lock().unwrap_or_else(PoisonError::into_inner).try_recv().ok()
-    }
-
     /// How many fetches have begun so far.
     pub(crate) fn begun(&self) -> usize {
         self.begun.load(SeqCst)

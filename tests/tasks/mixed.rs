@@ -75,10 +75,11 @@ fn one_cold_key_for_32_threads_and_1_000_tasks_is_one_fetch() {
         })
         .collect();
     until("everybody is in", || cache.stats().joins == (THREADS + TASKS - 1) as u64);
+    until("one leads", || gate.begun() + source.begun() > 0);
     assert_eq!(gate.begun() + source.begun(), 1, "one fetch");
-    match source.started_already() {
-        Some(run) => run.succeed(7),
-        None => gate.open(Ok(7)),
+    match source.begun() {
+        1 => source.started().succeed(7),
+        _ => gate.open(Ok(7)),
     }
     for thread in threads {
         assert_eq!(thread.end().expect("served"), 7);
