@@ -26,6 +26,7 @@ files=(
     'iter: capacity'
     'load: background rules single_flight tasks'
     'lookup: background rules single_flight tasks'
+    'panics: background bad_days'
     'policy: capacity rules'
     'reader: reader'
     'refresh/job: background tasks'
