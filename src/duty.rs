@@ -91,12 +91,9 @@ impl<K, V, E, S> Claim<K, V, E, S> {
 
 impl<K, V, E, S> Drop for Claim<K, V, E, S> {
     fn drop(&mut self) {
-        if let Some((lease, load)) = self.0.take() {
-            let flight = Arc::clone(lease.flight());
-            drop(lease);
-            if let Some(core) = load.core.upgrade() {
-                core.table.abandon(&load.place, &flight);
-            }
+        let Some((lease, load)) = self.0.take() else { return };
+        if let Some(core) = load.core.upgrade() {
+            core.table.abandon(&load.place, lease);
         }
     }
 }
@@ -131,9 +128,8 @@ impl<K, V, E, S> Drop for Queued<K, V, E, S> {
     fn drop(&mut self) {
         let Some(load) = self.load.take() else { return };
         let Some(lease) = Flight::start(&self.flight) else { return };
-        drop(lease);
         if let Some(core) = load.core.upgrade() {
-            core.table.abandon(&load.place, &self.flight);
+            core.table.abandon(&load.place, lease);
         }
     }
 }

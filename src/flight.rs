@@ -76,7 +76,7 @@ impl<P, F> Flight<P, F> {
         }
         // Relaxed: of two starters one wins; nothing is published through the stage.
         flight.stage.compare_exchange(QUEUED, RUNNING, Relaxed, Relaxed).ok()?;
-        Some(Lease { flight: Some(Arc::clone(flight)) })
+        Some(Lease(Arc::clone(flight)))
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -87,49 +87,46 @@ impl<P, F> Flight<P, F> {
         self.outcome.get()
     }
 
-    /// Ends the flight with `outcome` unless it has one, and wakes everybody: whether this did it.
+    /// Ends the flight with `outcome` unless it has one. Who did it has everybody to wake.
+    pub(crate) fn settle(&self, outcome: Outcome<P, F>) -> Option<Waking<'_>> {
+        self.outcome.settle(outcome).is_ok().then(|| Waking(&self.waiters))
+    }
+
+    /// As `settle`, and wakes everybody at once: whether this did it.
     pub(crate) fn complete(&self, outcome: Outcome<P, F>) -> bool {
-        let first = self.outcome.settle(outcome).is_ok();
-        if first {
-            self.waiters.end();
-        }
-        first
+        self.settle(outcome).is_some()
     }
 }
 
-/// The leader's duty: to end the flight. Dropping it abandons the flight.
+/// The joiners of a flight that has an outcome: dropping this wakes them.
 #[must_use]
-pub(crate) struct Lease<P, F> {
-    flight: Option<Arc<Flight<P, F>>>,
+pub(crate) struct Waking<'a>(&'a Waiters);
+
+impl Drop for Waking<'_> {
+    fn drop(&mut self) {
+        self.0.end();
+    }
 }
+
+/// The leader's duty: to end the flight. Dropping it abandons what has no outcome by then.
+#[must_use]
+pub(crate) struct Lease<P, F>(Arc<Flight<P, F>>);
 
 impl<P, F> Lease<P, F> {
     /// The lease of a flight made by [`Flight::running`], of which there must be one.
     pub(crate) fn of(flight: Arc<Flight<P, F>>) -> Self {
-        Lease { flight: Some(flight) }
+        Lease(flight)
     }
 
     pub(crate) fn flight(&self) -> &Arc<Flight<P, F>> {
-        match &self.flight {
-            Some(flight) => flight,
-            None => unreachable!("only `land` takes the flight, and the lease with it"),
-        }
-    }
-
-    /// Ends the flight with `outcome`, or learns that it has another: the one that stands.
-    pub(crate) fn land(mut self, outcome: Outcome<P, F>) -> Outcome<P, F> {
-        let flight = self.flight.take();
-        flight.map_or(Outcome::Abandoned, |flight| {
-            flight.complete(outcome);
-            flight.outcome().unwrap_or(Outcome::Abandoned)
-        })
+        &self.0
     }
 }
 
 impl<P, F> Drop for Lease<P, F> {
     fn drop(&mut self) {
-        if let Some(flight) = &self.flight {
-            flight.complete(Outcome::Abandoned);
+        if self.0.is_pending() {
+            self.0.complete(Outcome::Abandoned);
         }
     }
 }

@@ -16,7 +16,7 @@ use crate::snapshot::{Failure, Flight, Hold, Lease, Snapshot, Ticket};
 use crate::state::Phase;
 use crate::stats::Count;
 use crate::sync::Arc;
-use crate::table::{Hashed, Place};
+use crate::table::{Hashed, Place, Pos};
 use crate::time::Tick;
 use crate::word::Outcome::Published;
 
@@ -73,8 +73,7 @@ where
                     // Published since the search above: it may be fresh.
                     continue;
                 }
-                let place = || Place::of(pos, &s);
-                let next = Core::approach(core, place, &s, ask, now);
+                let next = Core::approach(core, pos, &s, ask, now);
                 // Here, not on return: what is half returned when a destructor panics is leaked, and
                 // so would be a duty.
                 drop(s);
@@ -92,7 +91,7 @@ where
             if held.is_fresh(now) {
                 return Step::Hit(held, now);
             }
-            match Core::approach(core, || Place::of(pos, held.arc()), held.arc(), ask, now) {
+            match Core::approach(core, pos, held.arc(), ask, now) {
                 Next::Again => {}
                 Next::Stale(queued) => return Step::Stale(held, now, queued),
                 Next::BackOff(why) => return Step::BackOff(held, now, why),
@@ -110,7 +109,7 @@ where
     /// What is to be done about an entry whose snapshot `s` is not fresh.
     fn approach(
         core: &Arc<Self>,
-        place: impl Fn() -> Place<K, V, E>,
+        pos: Pos,
         s: &Arc<Snapshot<K, V, E>>,
         ask: Ask,
         now: Tick,
@@ -123,10 +122,10 @@ where
         let (over, before) = match s.word.phase() {
             Phase::Tentative | Phase::Killed => return Next::Again,
             Phase::Closed => {
-                core.table.finish(&place(), s);
+                core.table.finish(pos, s);
                 return Next::Again;
             }
-            Phase::Flight(flight) => return Core::join(core, place, s, flight, at_once),
+            Phase::Flight(flight) => return Core::join(core, pos, s, flight, at_once),
             Phase::Done(flight) => match (flight.on_record(), deadlines) {
                 (Some(why), Some(deadlines)) if deadlines.backs_off(ask, now, why.retry_at) => {
                     return Next::BackOff(why);
@@ -144,31 +143,29 @@ where
         }
         // Everything of the user's, and every allocation, comes before the claim.
         let key = s.key.clone();
-        let place = place();
+        let place = Place::of(pos, s);
         let flight = if at_once { Flight::queued(before) } else { Flight::running(before) };
-        let Some(claimed) = core.table.claim(&place, s, over.as_ref(), &flight) else {
-            return Next::Again;
-        };
+        let Some(displaced) = s.word.claim(over.as_ref(), &flight) else { return Next::Again };
         let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
         let mut next = match admitted {
             Some(admitted) => Next::Stale(Some((Queued::new(flight, load), admitted))),
             None => Next::Lead(Claim::new(Lease::of(flight), load)),
         };
-        if !claimed.current {
+        if !core.table.is_current(pos, s) {
             // Dropped, the duty abandons the flight, unless somebody has taken it over by now.
             next = Next::Again;
         } else if matches!(&next, Next::Stale(Some((_, admitted))) if admitted.must_queue()) {
             core.counters.add(Count::Queued);
         }
         // The displaced flight's destructor may be the user's: the duty has its owner by now.
-        drop((claimed, over));
+        drop((displaced, over));
         next
     }
 
     /// What is to be done about an entry somebody else loads.
     fn join(
         core: &Arc<Self>,
-        place: impl Fn() -> Place<K, V, E>,
+        pos: Pos,
         s: &Arc<Snapshot<K, V, E>>,
         flight: Arc<Flight<K, V, E>>,
         at_once: bool,
@@ -184,7 +181,8 @@ where
         }
         if flight.is_queued() {
             let key = s.key.clone();
-            let load = Load { core: Arc::downgrade(core), place: place(), key, hash: s.hash };
+            let place = Place::of(pos, s);
+            let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
             return match Flight::start(&flight) {
                 Some(lease) => Next::Lead(Claim::new(lease, load)),
                 None => Next::Again,

@@ -250,6 +250,55 @@ fn a_victim_whose_drop_panics_gives_its_room_back() {
     }
 }
 
+/// What the hand looks at may be taken out meanwhile, and the hand be the last to let go of it.
+#[test]
+fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end() {
+    thread_local!(static BRITTLE: Cell<bool> = const { Cell::new(false) });
+    struct Value(u32);
+    impl Drop for Value {
+        fn drop(&mut self) {
+            if BRITTLE.get() && !thread::panicking() {
+                std::panic::resume_unwind(Box::new("in Drop"));
+            }
+        }
+    }
+    let (clock, jobs) = (ManualClock::new(), Collected::default());
+    let cache = builder::<Value>(&clock).executor(jobs.clone()).capacity(100).max_weight(24);
+    let cache = cache.weigher(|_, value: &Value| value.0).build().expect("the settings agree");
+    let over = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (cache, over) = (cache.clone(), Arc::clone(&over));
+        go(move || {
+            while !over.load(SeqCst) {
+                for key in 2..=24 {
+                    cache.set(key, Value(1));
+                    // Used, so that the hand looks at others before it takes the least used.
+                    drop(cache.get_stale(&key, |_| Err("set a moment ago")));
+                }
+                for key in 2..=24 {
+                    cache.delete(&key);
+                }
+            }
+        })
+    };
+    let rounds = scaled(20_000);
+    for round in 0..rounds {
+        cache.set(1, Value(1));
+        clock.advance(STALE);
+        // It has to make room.
+        BRITTLE.set(true);
+        let load = || cache.get_stale(&1, |_| Ok(Value(12))).map(drop);
+        let panicked = catch_unwind(AssertUnwindSafe(load)).is_err();
+        BRITTLE.set(false);
+        if panicked && cache.peek(&1).is_some_and(|served| served.is_stale()) {
+            drop(cache.get_swr(&1, never).expect("stale"));
+            assert!(jobs.take().is_some(), "a load without a leader, in round {round}");
+        }
+    }
+    over.store(true, SeqCst);
+    writer.end();
+}
+
 #[test]
 fn a_victim_may_ask_for_the_newcomer_while_it_is_dropped() {
     struct Asking(Arc<OnceLock<lastcache::Cache<u32, Asking, Failure>>>);

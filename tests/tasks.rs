@@ -19,3 +19,5 @@ mod polls;
 mod runtimes;
 #[path = "support/tasks.rs"]
 mod support;
+#[path = "tasks/told.rs"]
+mod told;

@@ -6,12 +6,16 @@
 //! the old word, so that a reader who holds the old value for long does not hold the new one too.
 //!
 //! ```text
-//!   publish, set:  take room · cell: s → n · close s · complete the flight with n · discard it from s
+//!   publish, set:  take room · cell: s → n · close s · the outcome: n · discard it from s · wake
 //!   delete:        cell: s → nothing · close s · the flight is left to those who joined it
-//!   fail:          complete · word: flight → done · a placeholder: close, cell → nothing
+//!   fail:          the outcome · word: flight → done · a placeholder: close, cell → nothing · wake
 //! ```
+//!
+//! Whoever ends a load wakes everybody last: who is told of an end finds it over, be it in its very waker.
+//! A set, which has closed the word by then, does so before it discards.
 
 use std::borrow::Borrow;
+use std::mem;
 
 use super::bucket::Hashed;
 use super::clock::Tally;
@@ -19,7 +23,6 @@ use super::{Pos, Table};
 use crate::snapshot::{Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
 use crate::time::Tick;
-use crate::word::Displaced;
 use crate::word::Outcome::{Abandoned, Failed, Published};
 
 /// Where a claimed load is to be published: in place of exactly the snapshot it was claimed on.
@@ -29,14 +32,6 @@ pub(crate) struct Place<K, V, E> {
     expected: Weak<Snapshot<K, V, E>>,
     /// The weight of the value there, `None` under a placeholder.
     old: Option<u32>,
-}
-
-/// A claim that was won.
-pub(crate) struct Claimed<K, V, E> {
-    /// Whether what was claimed is still what is published; if not, abandon the flight and look again.
-    pub(crate) current: bool,
-    /// The failed flight before it: dropped with this, when the new one has its leader.
-    _displaced: Displaced<Flight<K, V, E>>,
 }
 
 /// What became of a load's or a set's value.
@@ -63,27 +58,18 @@ impl<K, V, E> Place<K, V, E> {
 }
 
 impl<K, V, E> Table<K, V, E> {
-    /// Claims the load of the key of `s`, idle or with the ended flight `over`, for `flight`.
+    /// The second look of whoever has claimed `s`, or taken over its refresh: whether it is still what is
+    /// published.
     ///
-    /// `None` when somebody else did: look up again. Else the flight needs somebody to lead or abandon
-    /// it before anything can panic.
-    pub(crate) fn claim(
-        &self,
-        place: &Place<K, V, E>,
-        s: &Snapshot<K, V, E>,
-        over: Option<&Arc<Flight<K, V, E>>>,
-        flight: &Arc<Flight<K, V, E>>,
-    ) -> Option<Claimed<K, V, E>> {
-        let displaced = s.word.claim(over, flight)?;
-        // The second look: who replaced `s` but has not closed it yet let this claim through; its
-        // value is there already, and no fetch may start for it.
-        let current = self.buckets[place.pos.bucket].cell(place.pos.slot).is(s);
-        Some(Claimed { current, _displaced: displaced })
+    /// Who replaced it but has not closed it yet let the claim through; the value is there already, and no
+    /// fetch may start for it. The look may drop what came after: make the duty first.
+    pub(crate) fn is_current(&self, pos: Pos, s: &Snapshot<K, V, E>) -> bool {
+        self.buckets[pos.bucket].cell(pos.slot).is(s)
     }
 
     /// Takes a closed snapshot out, for whoever closed it.
-    pub(crate) fn finish(&self, place: &Place<K, V, E>, s: &Snapshot<K, V, E>) {
-        drop(self.remove(place.pos, s));
+    pub(crate) fn finish(&self, pos: Pos, s: &Snapshot<K, V, E>) {
+        drop(self.remove(pos, s));
     }
 
     /// Ends a load with a value: publishes it unless a write came first.
@@ -95,7 +81,7 @@ impl<K, V, E> Table<K, V, E> {
         now: Tick,
     ) -> Landed<K, V, E> {
         let mut tally = Tally::default();
-        let flight = Arc::clone(lease.flight());
+        let ending = Ending::of(self, place, lease);
         let expected = place.expected.as_ptr();
         let room = self.make_room(place.pos, expected, place.old, &n, now, &mut tally);
         let (fate, replaced) = match room {
@@ -117,11 +103,10 @@ impl<K, V, E> Table<K, V, E> {
         };
         // The closed word's flight is this one: a word in flight cannot be claimed by another.
         let closed = replaced.as_ref().and_then(|s| s.word.close());
-        let outcome = lease.land(Published(Arc::clone(&n)));
-        self.retire(place, &flight);
+        let outcome = ending.with(Published(Arc::clone(&n)));
         // Whatever runs a destructor of the user's, before the result is made: should it panic, a
         // result made before would leak.
-        drop((closed, replaced, n, flight));
+        drop((closed, replaced, n));
         Landed { outcome, fate, tally }
     }
 
@@ -135,7 +120,7 @@ impl<K, V, E> Table<K, V, E> {
         mut failure: Failure<E>,
         remove: bool,
     ) -> Outcome<K, V, E> {
-        let flight = Arc::clone(lease.flight());
+        let ending = Ending::of(self, place, lease);
         let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
         failure.masked &= cell.is(place.expected.as_ptr());
         let removed = if remove {
@@ -144,16 +129,14 @@ impl<K, V, E> Table<K, V, E> {
             None
         };
         let closed = removed.as_ref().and_then(|s| s.word.close());
-        let outcome = lease.land(Failed(Arc::new(failure)));
-        self.retire(place, &flight);
-        drop((closed, removed, flight));
+        let outcome = ending.with(Failed(Arc::new(failure)));
+        drop((closed, removed));
         outcome
     }
 
     /// Ends a load that was given up.
-    pub(crate) fn abandon(&self, place: &Place<K, V, E>, flight: &Arc<Flight<K, V, E>>) {
-        flight.complete(Abandoned);
-        self.retire(place, flight);
+    pub(crate) fn abandon(&self, place: &Place<K, V, E>, lease: Lease<K, V, E>) {
+        drop(Ending::of(self, place, lease));
     }
 
     /// Takes an ended flight out of the way: marks the word done, takes out a placeholder that has
@@ -233,5 +216,41 @@ impl<K, V, E> Table<K, V, E> {
             drop(removed.word.discard(&flight));
         }
         true
+    }
+}
+
+/// The end of a load: whatever panics on the way there, the flight ends, and its word says so.
+#[must_use]
+struct Ending<'a, K, V, E> {
+    table: &'a Table<K, V, E>,
+    place: &'a Place<K, V, E>,
+    lease: Lease<K, V, E>,
+    outcome: Outcome<K, V, E>,
+}
+
+impl<'a, K, V, E> Ending<'a, K, V, E> {
+    /// Of a load that is given up, unless it comes to something.
+    fn of(table: &'a Table<K, V, E>, place: &'a Place<K, V, E>, lease: Lease<K, V, E>) -> Self {
+        Ending { table, place, lease, outcome: Abandoned }
+    }
+
+    /// Ends it with `outcome`, unless it has another: the one that stands.
+    fn with(mut self, outcome: Outcome<K, V, E>) -> Outcome<K, V, E> {
+        let flight = Arc::clone(self.lease.flight());
+        self.outcome = outcome;
+        drop(self);
+        let outcome = flight.outcome().unwrap_or(Abandoned);
+        drop(flight);
+        outcome
+    }
+}
+
+impl<K, V, E> Drop for Ending<'_, K, V, E> {
+    fn drop(&mut self) {
+        let flight = self.lease.flight();
+        let outcome = mem::replace(&mut self.outcome, Abandoned);
+        // Dropped last, also when a destructor of the user's panics in between.
+        let _waking = flight.settle(outcome);
+        self.table.retire(self.place, flight);
     }
 }

@@ -57,14 +57,14 @@ pub(super) fn lead(word: &Word) -> Lease<u64, u64> {
 
 /// Ends a load without a value, as the table's `fail` and `abandon` do.
 pub(super) fn give_up(word: &Word, lease: Lease<u64, u64>) {
-    let flight = Arc::clone(lease.flight());
-    drop(lease);
-    word.end(&flight);
+    let waking = lease.flight().settle(Outcome::Abandoned);
+    word.end(lease.flight());
+    drop(waking);
 }
 
 /// Ends a load with a value.
 pub(super) fn publish(lease: Lease<u64, u64>, value: u64) {
-    drop(lease.land(Outcome::Published(Arc::new(value))));
+    lease.flight().complete(Outcome::Published(Arc::new(value)));
 }
 
 /// The value, if that is how it ended.

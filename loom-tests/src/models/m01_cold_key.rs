@@ -13,8 +13,8 @@ fn one_entry_for(callers: usize) {
     let enter = {
         let small = small.clone();
         move || {
-            let (place, s) = small.entry(7, NOW).expect("there is room");
-            let claimed = small.table().claim(&place, &s, None, &Flight::running(None)).is_some();
+            let (_, s) = small.entry(7, NOW).expect("there is room");
+            let claimed = s.word.claim(None, &Flight::running(None)).is_some();
             (s, claimed)
         }
     };

@@ -18,8 +18,7 @@ fn queued() -> (std::sync::Arc<Small>, Queued) {
     assert_eq!(small.set(7, 0, 0), Fate::Stored);
     let (place, s) = small.entry(7, STALE).expect("it is there");
     let flight = Flight::queued(None);
-    let claimed = small.table().claim(&place, &s, None, &flight).expect("nobody else is there");
-    assert!(claimed.current);
+    assert!(s.word.claim(None, &flight).is_some(), "nobody else is there");
     let load = Load { core: Arc::downgrade(&small.core), place, key: Key(7), hash: s.hash };
     (small, Queued::new(flight, load))
 }
