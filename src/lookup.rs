@@ -183,10 +183,10 @@ where
             let key = s.key.clone();
             let place = Place::of(pos, s);
             let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
-            return match Flight::start(&flight) {
-                Some(lease) => Next::Lead(Claim::new(lease, load)),
-                None => Next::Again,
-            };
+            let Some(lease) = Flight::start(&flight) else { return Next::Again };
+            let claim = Claim::new(lease, load);
+            // As after a claim. What has ended it meanwhile replaced `s` before.
+            return if core.table.is_current(pos, s) { Next::Lead(claim) } else { Next::Again };
         }
         if nest::is_inside(&*flight) {
             return Next::Reentrant;

@@ -3,10 +3,13 @@
 //! A claimer whose second look finds its snapshot replaced drops what it queued, as a closing cache
 //! does. By then a caller may lead that flight: it must keep it.
 
+use std::cell::Cell;
+use std::rc::Rc;
+
 use loom::thread;
 
 use super::model;
-use super::support::{Flight, Got, Key, Queued, STALE, Small, Step, one_home};
+use super::support::{Flight, Got, Key, Queued, STALE, Small, Step, looking, one_home};
 use crate::duty::Load;
 use crate::policy::Ask;
 use crate::sync::Arc;
@@ -77,6 +80,32 @@ fn m18_one_of_the_job_and_a_caller_starts_a_queued_refresh() {
             assert_eq!(caller.join().unwrap(), Got::Led(Some(1), Fate::Stored));
         }
         assert_eq!(small.fetches(), 1);
+        small.check_rest();
+    });
+}
+
+/// As for a claim: what was there before the refresh is taken over must not be loaded again.
+#[test]
+fn m18_no_refresh_is_taken_over_for_a_value_that_is_there() {
+    model(2, || {
+        let (small, queued) = queued();
+        let caller = {
+            let small = small.clone();
+            thread::spawn(move || {
+                let there = Rc::new(Cell::new(false));
+                let look = {
+                    let (small, there) = (small.clone(), there.clone());
+                    move || there.set(small.peek(7, STALE) == Some(2))
+                };
+                let got = looking(look, || small.get(7, STALE, 1));
+                (got, there.get())
+            })
+        };
+        assert_eq!(small.set(7, 2, STALE), Fate::Stored);
+        drop(queued);
+        let (got, there) = caller.join().unwrap();
+        assert!(!(there && matches!(got, Got::Led(..))), "a load of what was set before: {got:?}");
+        assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
         small.check_rest();
     });
 }
