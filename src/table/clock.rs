@@ -70,7 +70,9 @@ impl<K, V, E> Tally<K, V, E> {
 
 impl<K, V, E> Drop for Tally<K, V, E> {
     fn drop(&mut self) {
-        drop_each(self.victims.take().into_iter().flatten());
+        if let Some(victims) = &mut self.victims {
+            drop_each(victims.iter_mut().map_while(Option::take));
+        }
     }
 }
 
