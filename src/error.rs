@@ -29,7 +29,8 @@ pub enum Error<E> {
     /// The fetch, or a hook that judges its result, panicked; in the caller that ran it the panic
     /// itself goes on.
     Panicked,
-    /// The fetch of a key asked for the same key and would have had to wait for itself.
+    /// The fetch of a key asked for the same key and would have had to wait for itself. Told wherever
+    /// thread-locals work; in the destructor of one, as its thread ends, such a fetch may wait for ever.
     Reentrant,
     /// The refresh was given up without an outcome: the cache was closed, or its job was dropped.
     Closed,
