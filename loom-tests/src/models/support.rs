@@ -3,8 +3,10 @@
 //! Everything below the fronts is the real thing: `lookup` decides, duties end what it claimed. A
 //! `get` does here what `blocking` does, with a value in place of a fetch.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, Hasher};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
@@ -231,6 +233,24 @@ impl Small {
     /// As the blocking `get`: a fresh value if there is one, else the load of `value`, led or joined.
     pub(super) fn get(&self, key: u8, now: u64, value: u32) -> Got {
         self.get_or(key, now, |claim| self.fetch(claim, value, now))
+    }
+
+    /// As `get`, which must not lead where `there` was to be seen before it claimed or took over.
+    pub(super) fn get_what_is(
+        self: &std::sync::Arc<Self>,
+        there: u32,
+        key: u8,
+        now: u64,
+        value: u32,
+    ) -> Got {
+        let seen = Rc::new(Cell::new(false));
+        let look = {
+            let (small, seen) = (self.clone(), seen.clone());
+            move || seen.set(small.peek(key, now) == Some(there))
+        };
+        let got = looking(look, || self.get(key, now, value));
+        assert!(!(seen.get() && matches!(got, Got::Led(..))), "loaded beside {there}: {got:?}");
+        got
     }
 
     /// As `get`; if it leads, `lead` ends the load.
