@@ -124,9 +124,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     /// A second limit beside `capacity`: the most that all values may weigh together by `weigher`.
     ///
-    /// Those who are to make room are looked for in a bounded part of the table, sixteen times some 4,000
-    /// slots: let `capacity` be near what `max_weight` lets in, since among a million slots it may miss the
-    /// few that are taken.
+    /// Let `capacity` be near what this lets in: who is to make room is looked for among some 65,000 slots
+    /// at most, where a few values in a table of a million may be missed.
     pub fn max_weight(mut self, weight: u64) -> Self {
         self.max_weight = Some(weight);
         self
