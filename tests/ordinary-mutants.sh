@@ -22,7 +22,7 @@ files=(
     'duty: background rules single_flight tasks'
     'error: inference served single_flight'
     'fifo: background tasks'
-    'hot: reader thread_hot_set'
+    'hot: bad_days reader thread_hot_set'
     'iter: capacity'
     'load: background rules single_flight tasks'
     'lookup: background rules single_flight tasks'
