@@ -137,7 +137,7 @@ where
         Q: Hash + Eq + ?Sized,
     {
         let (held, now) = self.core.servable(key)?;
-        Some(Ttl::at(now, held.fresh_until()))
+        Some(held.ttl(now))
     }
 
     /// Whether something servable is there, stale or fresh.

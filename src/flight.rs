@@ -24,8 +24,9 @@ use crate::time::Patience;
 use crate::waiters::{Stay, Waiters};
 use crate::word::{Outcome, Settled};
 
-const QUEUED: usize = 0;
-const RUNNING: usize = 1;
+/// The bits of a stage. A flight without the first waits for whoever starts it.
+const STARTED: usize = 1;
+const DETACHED: usize = 2;
 
 /// One load of one key.
 pub(crate) struct Flight<P, F> {
@@ -48,17 +49,17 @@ impl<P, F> Flight<P, F> {
 
     /// A flight that its maker leads.
     pub(crate) fn running(before: Option<Arc<F>>) -> Arc<Self> {
-        Self::at(RUNNING, before)
+        Self::at(STARTED, before)
     }
 
     /// A flight that waits for whoever starts it first.
     pub(crate) fn queued(before: Option<Arc<F>>) -> Arc<Self> {
-        Self::at(QUEUED, before)
+        Self::at(0, before)
     }
 
     /// A flight that nobody waits for: it has ended.
     pub(crate) fn ended(outcome: Outcome<P, F>) -> Arc<Self> {
-        let flight = Self::at(RUNNING, None);
+        let flight = Self::at(STARTED, None);
         flight.complete(outcome);
         flight
     }
@@ -66,7 +67,7 @@ impl<P, F> Flight<P, F> {
     /// Whether nobody leads it yet.
     pub(crate) fn is_queued(&self) -> bool {
         // Relaxed: advice; `start` decides.
-        self.stage.load(Relaxed) == QUEUED
+        self.stage.load(Relaxed) & STARTED == 0
     }
 
     /// Queued → running: the one who wins leads. Nobody does when it has ended already.
@@ -75,8 +76,19 @@ impl<P, F> Flight<P, F> {
             return None;
         }
         // Relaxed: of two starters one wins; nothing is published through the stage.
-        flight.stage.compare_exchange(QUEUED, RUNNING, Relaxed, Relaxed).ok()?;
-        Some(Lease(Arc::clone(flight)))
+        let before = flight.stage.fetch_or(STARTED, Relaxed);
+        (before & STARTED == 0).then(|| Lease(Arc::clone(flight)))
+    }
+
+    /// Leaves the flight to those who joined it: what it was for is deleted.
+    pub(crate) fn detach(&self) {
+        // Relaxed: as for the start. Who fails a load after the delete has returned sees the mark.
+        self.stage.fetch_or(DETACHED, Relaxed);
+    }
+
+    pub(crate) fn is_detached(&self) -> bool {
+        // Relaxed: as above.
+        self.stage.load(Relaxed) & DETACHED != 0
     }
 
     pub(crate) fn is_pending(&self) -> bool {

@@ -63,7 +63,7 @@ impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {
                 // The clock anew: time may have passed since the group was collected.
                 let now = core.clock.now();
                 if snapshot.servable(core.table.late(), now) {
-                    return Some(Entry { ttl: Ttl::at(now, snapshot.fresh_until()), snapshot });
+                    return Some(Entry { ttl: snapshot.ttl(now), snapshot });
                 }
             }
             if self.home == core.table.buckets() {

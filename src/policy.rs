@@ -216,13 +216,3 @@ pub enum Ttl {
     /// Stale for this long.
     Overdue(Duration),
 }
-
-impl Ttl {
-    pub(crate) fn at(now: Tick, fresh_until: Tick) -> Ttl {
-        if now < fresh_until {
-            Ttl::Left(fresh_until.left(now))
-        } else {
-            Ttl::Overdue(now.since(fresh_until))
-        }
-    }
-}

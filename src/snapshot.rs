@@ -6,7 +6,7 @@
 
 use crate::error::Error;
 use crate::flight;
-use crate::policy::{Deadlines, Late};
+use crate::policy::{Deadlines, Late, Ttl};
 use crate::state::State;
 use crate::sync::{Arc, Held};
 use crate::time::Tick;
@@ -59,6 +59,8 @@ pub(crate) struct Snapshot<K, V, E> {
     pub(crate) hash: u32,
     pub(crate) weight: u32,
     pub(crate) key: K,
+    /// The clock's origin if never: neither a caller who read the clock before the value came nor a clock
+    /// that steps back finds it fresh.
     fresh_until: Tick,
     body: Option<Body<V>>,
 }
@@ -88,7 +90,7 @@ impl<K, V, E> Snapshot<K, V, E> {
             hash,
             weight: 0,
             key,
-            fresh_until: Tick::from_nanos(0),
+            fresh_until: Tick::ORIGIN,
             body: None,
         })
     }
@@ -99,7 +101,11 @@ impl<K, V, E> Snapshot<K, V, E> {
             hash,
             weight: draft.weight,
             key,
-            fresh_until: draft.fresh_until,
+            fresh_until: if draft.fresh_until > draft.published {
+                draft.fresh_until
+            } else {
+                Tick::ORIGIN
+            },
             body: Some(Body { published: draft.published, late: draft.late, value: draft.value }),
         })
     }
@@ -108,7 +114,7 @@ impl<K, V, E> Snapshot<K, V, E> {
         self.body.is_some()
     }
 
-    /// Never true of a placeholder.
+    /// Never true of a placeholder, nor of a value without a time to live.
     #[inline]
     pub(crate) fn is_fresh(&self, now: Tick) -> bool {
         now < self.fresh_until
@@ -126,14 +132,23 @@ impl<K, V, E> Snapshot<K, V, E> {
         self.body.as_ref().map_or(self.fresh_until, |body| body.published)
     }
 
-    pub(crate) fn fresh_until(&self) -> Tick {
-        self.fresh_until
+    /// From when on it is stale.
+    fn stale_since(&self) -> Tick {
+        self.fresh_until.max(self.published())
+    }
+
+    pub(crate) fn ttl(&self, now: Tick) -> Ttl {
+        if self.is_fresh(now) {
+            Ttl::Left(self.fresh_until.left(now))
+        } else {
+            Ttl::Overdue(now.since(self.stale_since()))
+        }
     }
 
     /// Its deadlines, where `late` are the cache's stale windows.
     pub(crate) fn deadlines(&self, late: &Late) -> Deadlines {
         let own = self.body.as_ref().and_then(|body| body.late.as_deref());
-        Deadlines::new(self.fresh_until, *own.unwrap_or(late))
+        Deadlines::new(self.stale_since(), *own.unwrap_or(late))
     }
 
     /// Whether it holds a value that some window still covers.

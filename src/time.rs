@@ -16,6 +16,9 @@ impl Tick {
     /// Later than every instant a clock shows: 584 years after its origin.
     pub(crate) const NEVER: Tick = Tick(NonZeroU64::MAX);
 
+    /// What a clock shows at its origin: no instant is before it.
+    pub(crate) const ORIGIN: Tick = Tick(NonZeroU64::MIN);
+
     /// The last instant that a clock shows: `NEVER` never comes.
     const LAST: Tick = Tick(NonZeroU64::new(u64::MAX - 1).expect("not zero"));
 

@@ -7,7 +7,7 @@
 //!
 //! ```text
 //!   publish, set:  take room · cell: s → n · close s · the outcome: n · discard it from s · wake
-//!   delete:        cell: s → nothing · close s · the flight is left to those who joined it
+//!   delete:        cell: s → nothing · close s · the flight is detached: left to those who joined it
 //!   fail:          the outcome · word: flight → done · a placeholder: close, cell → nothing · wake
 //! ```
 //!
@@ -112,7 +112,8 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Ends a load without a value; `remove` takes the stale one away too. What everybody gets.
     ///
-    /// What was deleted or cleared meanwhile covers no error, and neither does what came after it.
+    /// What was deleted or cleared meanwhile covers no error, and neither does what came after it. A set
+    /// that has not ended the flight yet hides none: its value is there already, and covers the error.
     pub(crate) fn fail(
         &self,
         place: &Place<K, V, E>,
@@ -121,8 +122,7 @@ impl<K, V, E> Table<K, V, E> {
         remove: bool,
     ) -> Outcome<K, V, E> {
         let ending = Ending::of(self, place, lease);
-        let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
-        failure.masked &= cell.is(place.expected.as_ptr());
+        failure.masked &= !ending.lease.flight().is_detached();
         let removed = if remove {
             place.expected.upgrade().and_then(|s| self.remove(place.pos, &s))
         } else {
@@ -210,10 +210,11 @@ impl<K, V, E> Table<K, V, E> {
     /// Takes one snapshot out and leaves its flight to those who joined it.
     pub(super) fn detach(&self, pos: Pos, s: &Snapshot<K, V, E>) -> bool {
         let Some(removed) = self.remove(pos, s) else { return false };
-        if let Some(flight) = removed.word.close()
-            && !flight.is_pending()
-        {
-            drop(removed.word.discard(&flight));
+        if let Some(flight) = removed.word.close() {
+            flight.detach();
+            if !flight.is_pending() {
+                drop(removed.word.discard(&flight));
+            }
         }
         true
     }

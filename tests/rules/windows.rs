@@ -29,6 +29,49 @@ fn nothing_is_served_as_fresh_with_a_zero_ttl() {
     assert!(served.is_stale(), "{:?}", served.state());
 }
 
+/// As for a caller who read the clock, and then came upon what had been published since.
+#[test]
+fn a_zero_ttl_is_not_fresh_before_its_publication_either() {
+    let clock = ManualClock::new();
+    let windows = || Lifetime::new().stale_while_revalidate(secs(8)).stale_if_error(secs(8));
+    let lifetime = move |_: &u32, value: &u32| match value {
+        0 => windows().ttl(Duration::ZERO),
+        _ => windows().ttl(secs(1)),
+    };
+    let cache = plain(&clock).executor(CallerRuns).lifetime(lifetime).build().unwrap();
+    clock.set(secs(10));
+    cache.set(1, 0);
+    cache.set(2, 2);
+    let mut reader = cache.reader();
+    assert_eq!((reader.peek(&1).map(|it| *it), reader.get(&2, never).unwrap()), (Some(0), 2));
+    clock.set(secs(5));
+    for key in [1, 2] {
+        let fresh = key == 2;
+        let shown = if fresh { Ttl::Left(secs(6)) } else { Ttl::Overdue(Duration::ZERO) };
+        assert_eq!(cache.ttl(&key), Some(shown));
+        assert!(cache.iter().any(|it| *it.key() == key && it.ttl() == shown));
+        for served in [cache.peek(&key).unwrap(), reader.peek(&key).unwrap()] {
+            assert_eq!((served.is_stale(), served.age()), (!fresh, Duration::ZERO));
+        }
+        assert_eq!(cache.get(&key, |_| Ok(0)).unwrap(), if fresh { 2 } else { 0 });
+        let fetches = std::cell::Cell::new(0);
+        let fetch = |_: &u32| {
+            fetches.set(fetches.get() + 1);
+            Ok(0)
+        };
+        assert!(cache.get_stale(&key, fetch).unwrap().is_stale() != fresh);
+        assert!(reader.get_stale(&key, fetch).unwrap().is_stale() != fresh);
+        assert_eq!(fetches.get(), if fresh { 0 } else { 2 });
+        assert!(cache.get_swr(&key, |_| Ok(0)).unwrap().is_stale() != fresh);
+        assert_eq!(cache.stats().refreshes, 1, "of the one that is not fresh");
+    }
+    // Its stale windows count from the publication.
+    clock.set(secs(13) - Duration::from_nanos(1));
+    assert!(cache.contains_key(&1));
+    clock.set(secs(13));
+    assert!(!cache.contains_key(&1) && cache.contains_key(&2));
+}
+
 #[test]
 fn zero_windows_keep_nothing_servable() {
     let clock = ManualClock::new();

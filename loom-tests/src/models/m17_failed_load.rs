@@ -40,7 +40,8 @@ fn fails_against_a_set(small: &std::sync::Arc<Small>, now: u64, remove: bool) {
         let small = small.clone();
         thread::spawn(move || small.set(7, 2, now))
     };
-    let _ = masked(&small.fail(claim, GONE, remove));
+    let masked = masked(&small.fail(claim, GONE, remove));
+    assert!(masked != Some(remove), "the set's value covers it, or the one before");
     assert_eq!(setter.join().unwrap(), Fate::Stored);
     assert_eq!(small.peek(7, now), Some(2), "the set stays");
     forgot_its_flight(&old);

@@ -47,11 +47,16 @@ impl<V: Clone> Snapshot<V> {
         !ahead(now, self.fresh_until.max(self.swr_until).max(self.sie_until))
     }
 
+    /// Without a time to live never, whatever the clock shows.
+    pub fn fresh(&self, now: Duration) -> bool {
+        ahead(self.published, self.fresh_until) && ahead(now, self.fresh_until)
+    }
+
     pub fn ttl(&self, now: Duration) -> Ttl {
-        if ahead(now, self.fresh_until) {
+        if self.fresh(now) {
             Ttl::Left(left(now, self.fresh_until))
         } else {
-            Ttl::Overdue(now - self.fresh_until)
+            Ttl::Overdue(now.saturating_sub(self.fresh_until))
         }
     }
 
@@ -61,7 +66,7 @@ impl<V: Clone> Snapshot<V> {
 
     /// The answer to somebody who needs no excuse: fresh, or stale by now.
     pub fn plain<E>(&self, now: Duration) -> Answer<V, E> {
-        self.answer(now, if ahead(now, self.fresh_until) { Served::Fresh } else { Served::Stale })
+        self.answer(now, if self.fresh(now) { Served::Fresh } else { Served::Stale })
     }
 }
 
@@ -143,7 +148,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher + Clone> State<K, V, E, S
     /// The first row of the table for a caller who wants the value alone; the commonest case by far.
     pub fn hit(&mut self, key: &K, now: Duration) -> Option<V> {
         let entry = self.values.get_mut(key)?;
-        ahead(now, entry.snapshot.fresh_until).then(|| {
+        entry.snapshot.fresh(now).then(|| {
             entry.used = true;
             self.stats.hits += 1;
             entry.snapshot.value.clone()
@@ -155,7 +160,7 @@ impl<K: Hash + Eq + Clone, V: Clone, E, S: BuildHasher + Clone> State<K, V, E, S
     pub fn look(&mut self, key: &K, now: Duration, swr: bool) -> Step<V, E> {
         if let Some(entry) = self.values.get_mut(key) {
             let snapshot = &entry.snapshot;
-            if ahead(now, snapshot.fresh_until) {
+            if snapshot.fresh(now) {
                 entry.used = true;
                 self.stats.hits += 1;
                 return Step::Serve(snapshot.answer(now, Served::Fresh));
