@@ -21,6 +21,12 @@ pub(crate) fn is_inside<T: ?Sized>(what: &T) -> bool {
     NESTED.try_with(|nested| nested.borrow().contains(&address)).unwrap_or(false)
 }
 
+/// Whether `what` is what this thread began last, of all that it is in the middle of.
+pub(crate) fn is_innermost<T: ?Sized>(what: &T) -> bool {
+    let address = address(what);
+    NESTED.try_with(|nested| nested.borrow().last() == Some(&address)).unwrap_or(false)
+}
+
 /// Begins `what`; more than once is remembered as often.
 pub(crate) fn enter<T: ?Sized>(what: &T) -> Inside {
     let address = address(what);

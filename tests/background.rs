@@ -354,6 +354,29 @@ fn queued_refreshes_that_are_dropped_in_turn_do_not_recurse_either() {
 }
 
 #[test]
+fn a_waiting_refresh_does_not_wait_for_a_fetch_on_whose_thread_a_permit_comes_back() {
+    let held: Arc<Mutex<Option<Job>>> = Arc::default();
+    let kept = Arc::clone(&held);
+    // The first job is held back, all others are run at once.
+    let first = AtomicBool::new(true);
+    let executor = move |job: Job| match first.swap(false, SeqCst) {
+        true => *kept.lock().expect("whole") = Some(job),
+        false => job.run(),
+    };
+    let cache = stale(3, |b| b.max_concurrent_refresh(2).executor(executor));
+    drop(cache.get_swr(&0, never).expect("stale"));
+    let inner = cache.clone();
+    let fetch = move |_: &u32| {
+        assert_eq!(*inner.get_swr(&2, |_| Ok(12)).expect("stale"), 20);
+        assert_eq!(inner.peek(&2).map(|it| *it), Some(20), "no permit, so it waits");
+        drop(held.lock().expect("whole").take());
+        Ok(*inner.peek(&2).expect("it is there"))
+    };
+    assert_eq!(*cache.get_swr(&1, fetch).expect("stale"), 10);
+    assert_eq!(cache.get(&1, never).expect("fresh"), 12, "refreshed inside the other's fetch");
+}
+
+#[test]
 fn a_long_queue_that_a_close_drops_is_not_dropped_by_recursion() {
     const KEYS: u32 = 10_000;
     let small = thread::Builder::new().stack_size(128 * 1024);

@@ -130,9 +130,10 @@ impl Refresher {
     }
 
     /// Hands out `first` and then what waits, as long as there are permits. A job that ends inside
-    /// this very loop, on this thread, leaves the next one to it: a loop, never recursion.
+    /// this very loop, on this thread, leaves the next one to it: a loop, never recursion. What ends or is
+    /// queued inside a fetch that this loop runs does not wait for that fetch: each such level has a permit.
     fn dispatch(refresher: &Arc<Self>, first: Option<Job>) {
-        if first.is_none() && nest::is_inside(&**refresher) {
+        if first.is_none() && nest::is_innermost(&**refresher) {
             return;
         }
         let next = || {
