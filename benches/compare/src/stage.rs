@@ -1,7 +1,7 @@
 //! Runs a line of the table that does one operation over and over: fills every candidate, then measures.
 
 use crate::candidates::{
-    Entry, all, all_reading, bounded, by_default, for_tasks, no_work, nothing,
+    Entry, all, all_reading, bounded, by_default, floors, for_tasks, no_work, nothing,
 };
 use crate::figures::{Block, metric};
 use crate::keys::{Key, Kilobyte, Shared, Value, Walk};
@@ -58,12 +58,19 @@ pub(crate) fn run(line: &Line<'_>, tick: &mut dyn FnMut()) -> Vec<Block> {
     let What::Calls { op, data, keys, who, .. } = line.what else { return Vec::new() };
     match (data, who) {
         (Data::Strings, _) => read::<String, u64>(line, all_reading(), tick),
-        (Data::Shared, _) => read::<u64, Shared>(line, all_reading(), tick),
+        (Data::Shared, _) => {
+            let mut entries = all_reading::<u64, Shared>();
+            entries.extend(floors::<Shared, _>());
+            read(line, entries, tick)
+        }
         (Data::Kilobytes, _) => read::<u64, Kilobyte>(line, all_reading(), tick),
         (Data::Numbers, Who::ByDefault) => read(line, by_default(), tick),
         (Data::Numbers, Who::Tasks) => read(line, for_tasks(), tick),
         (Data::Numbers, _) => {
-            let entries = if who == Who::Bounded { bounded() } else { all() };
+            let mut entries = if who == Who::Bounded { bounded() } else { all() };
+            if has_floors(line.what) {
+                entries.extend(floors::<u64, _>());
+            }
             let filled = entries.into_iter().chain([no_work()]).map(|entry| match op {
                 // At capacity from the first call on.
                 Op::Insert => filled(&entry, keys, 1.0),
@@ -74,6 +81,14 @@ pub(crate) fn run(line: &Line<'_>, tick: &mut dyn FnMut()) -> Vec<Block> {
             measured(line, filled.collect(), work, tick)
         }
     }
+}
+
+/// Whether the hits of a line are compared with what they take at least.
+fn has_floors(what: What) -> bool {
+    matches!(
+        what,
+        What::Calls { op: Op::Read, data: Data::Numbers | Data::Shared, who: Who::All, .. }
+    )
 }
 
 fn read<K: Key, V: Value>(
@@ -97,8 +112,9 @@ pub(crate) fn ticks(what: What, plan: Plan, effort: Effort) -> u64 {
         Who::ByDefault => by_default().len(),
         Who::Tasks => for_tasks().len(),
     };
+    let floors = if has_floors(what) { floors::<u64, dyn Worker>().len() } else { 0 };
     let rounds: usize = plan.threads(threads).iter().map(|n| effort.on(*n).rounds + 1).sum();
-    ((candidates + 1) * rounds) as u64
+    ((candidates + floors + 1) * rounds) as u64
 }
 
 fn measured<K: Key, S: ?Sized + Sync>(

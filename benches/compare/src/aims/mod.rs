@@ -13,6 +13,8 @@ const AIMS: &str = include_str!("aims.txt");
 pub(crate) enum Verdict {
     Met,
     Missed,
+    /// As `Missed`; and so would be what the floor leaves of it.
+    OutOfReach,
     /// There is a figure and no aim.
     Reported,
     /// What the figure is made of was no part of the run.
@@ -24,6 +26,7 @@ impl Verdict {
         match self {
             Self::Met => "met",
             Self::Missed => "MISSED",
+            Self::OutOfReach => "OUT OF REACH",
             Self::Reported => "reported",
             Self::NotMeasured => "not measured",
         }
@@ -37,6 +40,8 @@ pub(crate) struct Judged {
     pub(crate) figure: Option<Spread>,
     /// Where it is the worst of several: of which workload, against which candidate.
     pub(crate) worst: String,
+    /// The figure if nothing were left of lastcache but what its floor takes.
+    pub(crate) floor: Option<Spread>,
     pub(crate) verdict: Verdict,
 }
 
@@ -48,16 +53,27 @@ pub(crate) fn judge(figures: &Figures) -> Result<Vec<Judged>, String> {
 fn judged(aim: Aim, figures: &Figures) -> Judged {
     let cases = cases(&aim.figure, figures);
     let several = cases.len() > 1;
-    let worst = cases.into_iter().max_by(|a, b| aim.bound.worse(a.1.median, b.1.median));
+    let worst = worst_of(cases, aim.bound);
     let (worst, figure) = worst.map_or((String::new(), None), |(at, figure)| (at, Some(figure)));
-    let verdict = match (figure, aim.bound.met_by(figure.map_or(0.0, |it| it.median))) {
+    let worst = if several { worst } else { String::new() };
+    let floor = aim.floor.and_then(|yardstick| {
+        let mut figure = aim.figure;
+        figure.first.candidate = yardstick;
+        worst_of(self::cases(&figure, figures), aim.bound).map(|it| it.1)
+    });
+    let meets = |it: Option<Spread>| it.and_then(|it| aim.bound.met_by(it.median));
+    let verdict = match (figure, meets(figure)) {
         (None, _) => Verdict::NotMeasured,
         (Some(_), None) => Verdict::Reported,
         (Some(_), Some(true)) => Verdict::Met,
+        (Some(_), Some(false)) if meets(floor) == Some(false) => Verdict::OutOfReach,
         (Some(_), Some(false)) => Verdict::Missed,
     };
-    let worst = if several { worst } else { String::new() };
-    Judged { measure: aim.measure, bound: aim.bound, figure, worst, verdict }
+    Judged { measure: aim.measure, bound: aim.bound, figure, worst, floor, verdict }
+}
+
+fn worst_of(cases: Vec<(String, Spread)>, bound: Bound) -> Option<(String, Spread)> {
+    cases.into_iter().max_by(|a, b| bound.worse(a.1.median, b.1.median))
 }
 
 /// Every pair of workload and candidate that the figure stands for, with its value.
@@ -153,6 +169,24 @@ mod tests {
     }
 
     #[test]
+    fn what_the_floor_would_miss_too_is_out_of_reach() {
+        let figures = figures(&[
+            ("hit", "lastcache", "ns", &[20.0]),
+            ("hit", "moka", "ns", &[10.0]),
+            ("hit", "(arc-swap alone)", "ns", &[14.0]),
+        ]);
+        for (most, verdict) in
+            [(2.0, Verdict::Met), (1.4, Verdict::Missed), (1.3, Verdict::OutOfReach)]
+        {
+            let figure = "ns[hit] lastcache / ns[hit] moka";
+            let it = judge_one(&format!("m | {figure} | <= {most} | (arc-swap alone)"), &figures);
+            assert_eq!((it.verdict, it.floor.unwrap().median), (verdict, 1.4));
+            let it = judge_one(&format!("m | {figure} | <= {most} | (of nobody)"), &figures);
+            assert!(it.floor.is_none() && it.verdict != Verdict::OutOfReach);
+        }
+    }
+
+    #[test]
     fn a_pattern_compares_within_each_workload_and_the_worst_counts() {
         let figures = figures(&[
             ("trace a 1%", "lastcache", "hits", &[50.0]),
@@ -174,6 +208,7 @@ mod tests {
 
     #[test]
     fn the_aims_name_workloads_and_candidates_that_there_are() {
+        use crate::candidates::{CACHE, GUARD, LOOP};
         use crate::workloads::TABLE;
         for aim in parse(AIMS).unwrap() {
             let terms = [Some(&aim.figure.first), aim.figure.second.as_ref().map(|it| &it.1)];
@@ -188,6 +223,8 @@ mod tests {
                 let known = rank(candidate) < usize::MAX || candidate.starts_with('@');
                 assert!(known || candidate == "exact LRU");
             }
+            let is_floor = |name: &str| [GUARD, CACHE, LOOP].contains(&name);
+            assert!(aim.floor.as_deref().is_none_or(is_floor), "{}", aim.measure);
         }
     }
 }

@@ -10,6 +10,8 @@ pub(crate) struct Aim {
     pub(crate) measure: String,
     pub(crate) figure: Figure,
     pub(crate) bound: Bound,
+    /// The yardstick that says what the figure is at best, in place of its first candidate.
+    pub(crate) floor: Option<String>,
 }
 
 /// A term, or two of them.
@@ -107,7 +109,11 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Aim>, String> {
 
 fn aim(line: &str) -> Option<Aim> {
     let parts: Vec<_> = line.split('|').map(str::trim).collect();
-    let [measure, figure, bound] = parts[..] else { return None };
+    let (measure, figure, bound, floor) = match parts[..] {
+        [measure, figure, bound] => (measure, figure, bound, None),
+        [measure, figure, bound, floor] => (measure, figure, bound, Some(floor.to_owned())),
+        _ => return None,
+    };
     let figure = figure_of(figure)?;
     let bound = match bound.split_once(' ') {
         None if bound == "-" => Bound::None,
@@ -115,7 +121,7 @@ fn aim(line: &str) -> Option<Aim> {
         Some((">=", least)) => Bound::AtLeast(least.parse().ok()?),
         _ => return None,
     };
-    Some(Aim { measure: measure.to_owned(), figure, bound })
+    Some(Aim { measure: measure.to_owned(), figure, bound, floor })
 }
 
 fn figure_of(text: &str) -> Option<Figure> {
@@ -142,10 +148,11 @@ mod tests {
     #[test]
     fn a_line_has_a_measure_a_figure_and_an_aim() {
         let text =
-            "# comment\n\nname | ns[hit 95/5 t1] a b / ns[hit t2] RwLock<HashMap> | <= 1.1\n";
+            "# comment\n\nname | ns[hit 95/5 t1] a b / ns[hit t2] RwLock<HashMap> | <= 1.1 | (x)\n";
         let aims = parse(text).unwrap();
         let [aim] = &aims[..] else { panic!("one aim") };
         assert_eq!((aim.measure.as_str(), aim.bound), ("name", Bound::AtMost(1.1)));
+        assert_eq!(aim.floor.as_deref(), Some("(x)"));
         let (link, second) = aim.figure.second.as_ref().unwrap();
         let first = &aim.figure.first;
         assert_eq!((first.workload.as_str(), first.candidate.as_str()), ("hit 95/5 t1", "a b"));
@@ -154,7 +161,13 @@ mod tests {
 
     #[test]
     fn what_is_no_aim_is_refused_by_its_line() {
-        for line in ["a | b", "a | ns[x] | <= 1", "a | ns[x] y | < 1", "a | ns[x] y | <= one"] {
+        for line in [
+            "a | b",
+            "a | ns[x] | <= 1",
+            "a | ns[x] y | < 1",
+            "a | ns[x] y | <= one",
+            "a | ns[x] y | - | b | c",
+        ] {
             let error = parse(&format!("# first\n{line}")).err().unwrap();
             assert!(error.starts_with("line 2: "), "{error}");
         }

@@ -4,6 +4,7 @@
 //! the same hasher and seed if it lets one choose, and honours a TTL: its own, or a deadline beside the value
 //! on the same coarse clock. [`by_default`] lists those whose own defaults differ, with these.
 
+mod floors;
 mod foyer;
 mod lastcache;
 mod locked;
@@ -111,7 +112,7 @@ pub(crate) type Reading<K, V> = Entry<dyn Subject<K, V>>;
 pub(crate) type Working = Entry<dyn Worker>;
 
 /// A candidate that can stand behind the interface `S`.
-trait Behind<S: ?Sized>: Sized {
+pub(crate) trait Behind<S: ?Sized>: Sized {
     fn boxed(room: usize) -> Box<S>;
 }
 
@@ -138,6 +139,12 @@ pub(crate) fn is_own(name: &str) -> bool {
 
 /// The measuring loop with nothing in it: a yardstick too.
 pub(crate) const LOOP: &str = "(the loop alone)";
+
+/// What a hit takes at least that reads its value through a guard of arc-swap.
+pub(crate) const GUARD: &str = "(arc-swap alone)";
+
+/// The same through a thread's own `arc_swap::Cache`.
+pub(crate) const CACHE: &str = "(its Cache alone)";
 
 /// The yardstick of hit ratios.
 pub(crate) const LRU: &str = "exact LRU";
@@ -261,6 +268,15 @@ pub(crate) fn no_work() -> Working {
     entry::<nothing::Nothing, _>(LOOP)
 }
 
+/// The yardsticks of a hit: what an oracle would leave of it.
+pub(crate) fn floors<V: Value, S: ?Sized>() -> Vec<Entry<S>>
+where
+    floors::Guarded<V>: Behind<S>,
+    floors::Cached<V>: Behind<S>,
+{
+    vec![entry::<floors::Guarded<V>, _>(GUARD), entry::<floors::Cached<V>, _>(CACHE)]
+}
+
 /// Those of [`all`]; the one whose single flight needs a loader is given the stampede's.
 pub(crate) fn for_stampede() -> Vec<Working> {
     let mut entries = all();
@@ -294,6 +310,16 @@ mod tests {
         all().iter().for_each(keeps_what_it_is_given);
         by_default().iter().for_each(keeps_what_it_is_given);
         for_tasks().iter().for_each(keeps_what_it_is_given);
+    }
+
+    #[test]
+    fn a_floor_keeps_all_keys_and_finds_each() {
+        for floor in floors::<u64, dyn Worker>() {
+            let it = (floor.make)(1_000);
+            (0..1_000).for_each(|n| it.put(n));
+            assert_eq!(it.count_present(1_000), 1_000, "{}", floor.name);
+            assert_eq!(it.count_present(2_000), 1_000, "{}", floor.name);
+        }
     }
 
     #[test]

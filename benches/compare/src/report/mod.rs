@@ -60,6 +60,11 @@ fn to_judge(spread: Spread) -> String {
     format!("{median:.2} ({low:.2} to {high:.2})")
 }
 
+/// What an aim's figure would be at best.
+fn floor(aim: &Judged) -> String {
+    aim.floor.map_or_else(|| "–".into(), |it| format!("{:.2}", it.median))
+}
+
 /// Losses that have their reason in common, in the order of their first.
 fn by_reason(losses: &[Loss]) -> Vec<(&'static str, Vec<&Loss>)> {
     let mut groups: Vec<(&'static str, Vec<&Loss>)> = Vec::new();
