@@ -14,7 +14,7 @@
 
 use std::borrow::Borrow;
 
-use crate::panics::drop_each;
+use crate::panics::{First, drop_each};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 use crate::table::{Hashed, Pos, Table, Watched};
@@ -129,9 +129,13 @@ impl<K, V, E> HotSet<K, V, E> {
 
     /// Lets go of everything.
     pub(crate) fn forget(&mut self) {
+        let mut first = First::default();
         for spot in &mut self.spots {
-            (spot.slot, spot.heat) = (None, 0);
+            spot.heat = 0;
+            let slot = spot.slot.take();
+            first.of(|| drop(slot));
         }
+        first.go_on();
     }
 }
 

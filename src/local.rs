@@ -9,8 +9,10 @@
 
 use std::any::Any;
 use std::cell::RefCell;
+use std::mem;
 
 use crate::hot::HotSet;
+use crate::panics::{contain, drop_each};
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::{Arc, process_wide, thread_local};
 
@@ -78,6 +80,13 @@ impl Local {
                 }
             });
         }
+    }
+}
+
+impl Drop for Sets {
+    /// As the thread ends, where a panic would end the process.
+    fn drop(&mut self) {
+        contain(|| drop_each(mem::take(&mut self.sets)));
     }
 }
 

@@ -21,10 +21,13 @@ pub(crate) fn is_inside<T: ?Sized>(what: &T) -> bool {
     NESTED.try_with(|nested| nested.borrow().contains(&address)).unwrap_or(false)
 }
 
-/// Whether `what` is what this thread began last, of all that it is in the middle of.
-pub(crate) fn is_innermost<T: ?Sized>(what: &T) -> bool {
-    let address = address(what);
-    NESTED.try_with(|nested| nested.borrow().last() == Some(&address)).unwrap_or(false)
+/// Whether this thread is in the middle of `what`, and has begun no `other` in there.
+pub(crate) fn is_inside_but<T: ?Sized, U: ?Sized>(what: &T, other: &U) -> bool {
+    let (what, other) = (address(what), address(other));
+    let last = |nested: &RefCell<Vec<usize>>| {
+        nested.borrow().iter().rev().find(|it| **it == what || **it == other).copied()
+    };
+    NESTED.try_with(|nested| last(nested) == Some(what)).unwrap_or(false)
 }
 
 /// Begins `what`; more than once is remembered as often.

@@ -15,7 +15,7 @@
 
 use std::task::Waker;
 
-use crate::panics::contain;
+use crate::panics::{First, contain};
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::thread::{self, Thread};
@@ -72,8 +72,11 @@ impl Waiters {
 
     /// Ends a stay: nothing of it is woken any more.
     pub(crate) fn leave(&self, stay: &mut Stay) {
-        if let Some((place, _)) = stay.0.take() {
-            self.vacate(&place);
+        if let Some((place, mine)) = stay.0.take() {
+            let mut first = First::default();
+            first.of(|| self.vacate(&place));
+            first.of(|| drop(mine));
+            first.go_on();
         }
     }
 
@@ -99,9 +102,10 @@ impl Waiters {
     }
 
     fn vacate(&self, place: &Place) {
-        if place.take().is_some() {
+        if let Some(wake) = place.take() {
             // Relaxed: a hint, as where it is read.
             self.left.fetch_add(1, Relaxed);
+            drop(wake);
         }
     }
 

@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -16,7 +16,7 @@ use controlled::{
     Cache, Collected, Error, Failure, PATIENCE, STALE, Source, builder, go, message, never, secs,
     until,
 };
-use lastcache::{BackOff, Builder, CallerRuns, Job, ManualClock, RefreshHandle, State};
+use lastcache::{BackOff, Builder, CallerRuns, Executor, Job, ManualClock, RefreshHandle, State};
 
 type Refresh<V = u32> = RefreshHandle<u32, V, Failure>;
 
@@ -353,8 +353,8 @@ fn queued_refreshes_that_are_dropped_in_turn_do_not_recurse_either() {
     assert_eq!(all.expect("a thread starts").join().expect("the stack is large enough"), 0);
 }
 
-#[test]
-fn a_waiting_refresh_does_not_wait_for_a_fetch_on_whose_thread_a_permit_comes_back() {
+/// As above, of whom a refresh is queued, and a permit given back, in the middle of a job of this thread.
+fn in_the_middle_of_a_job(fails: bool) {
     let held: Arc<Mutex<Option<Job>>> = Arc::default();
     let kept = Arc::clone(&held);
     // The first job is held back, all others are run at once.
@@ -363,17 +363,79 @@ fn a_waiting_refresh_does_not_wait_for_a_fetch_on_whose_thread_a_permit_comes_ba
         true => *kept.lock().expect("whole") = Some(job),
         false => job.run(),
     };
-    let cache = stale(3, |b| b.max_concurrent_refresh(2).executor(executor));
-    drop(cache.get_swr(&0, never).expect("stale"));
-    let inner = cache.clone();
-    let fetch = move |_: &u32| {
-        assert_eq!(*inner.get_swr(&2, |_| Ok(12)).expect("stale"), 20);
-        assert_eq!(inner.peek(&2).map(|it| *it), Some(20), "no permit, so it waits");
-        drop(held.lock().expect("whole").take());
-        Ok(*inner.peek(&2).expect("it is there"))
+    let itself: Arc<OnceLock<Cache>> = Arc::default();
+    let inner = Arc::clone(&itself);
+    let at_once = Arc::new(AtomicBool::new(false));
+    let seen = Arc::clone(&at_once);
+    let inside = move || {
+        let cache = inner.get().expect("it is built");
+        let waiting = cache.get_swr(&2, |_| Ok(12)).expect("stale").refresh().expect("queued");
+        assert!(!waiting.is_done(), "no permit, so it waits");
+        let job = held.lock().expect("whole").take();
+        drop(job);
+        seen.store(waiting.is_done(), SeqCst);
     };
-    assert_eq!(*cache.get_swr(&1, fetch).expect("stale"), 10);
-    assert_eq!(cache.get(&1, never).expect("fresh"), 12, "refreshed inside the other's fetch");
+    let asks_inside = inside.clone();
+    let cache = stale(3, |b| {
+        let builder = b.max_concurrent_refresh(2).executor(executor);
+        builder.on_error(move |_, _| asks_inside())
+    });
+    assert!(itself.set(cache.clone()).is_ok());
+    drop(cache.get_swr(&0, never).expect("stale"));
+    let fetch = move |_: &u32| match fails {
+        true => Err("down"),
+        false => {
+            inside();
+            Ok(11)
+        }
+    };
+    let refresh = cache.get_swr(&1, fetch).expect("stale").refresh().expect("started");
+    assert_eq!(refresh.wait().is_err(), fails);
+    assert!(at_once.load(SeqCst), "with the permit that came back");
+    assert_eq!((cache.stats().refreshes, cache.stats().panics), (2, 0));
+    assert_eq!(cache.get(&2, never).expect("fresh"), 12);
+}
+
+#[test]
+fn a_waiting_refresh_waits_for_no_fetch_on_whose_thread_a_permit_comes_back() {
+    in_the_middle_of_a_job(false);
+}
+
+#[test]
+fn a_waiting_refresh_waits_for_no_hook_on_whose_thread_a_permit_comes_back() {
+    in_the_middle_of_a_job(true);
+}
+
+#[test]
+fn jobs_that_are_run_inside_fetches_of_another_cache_do_not_recurse_either() {
+    let other = builder(&ManualClock::new()).build().expect("the settings agree");
+    let jobs = Collected::default();
+    let collecting = Arc::new(AtomicBool::new(true));
+    let (deep, deepest) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+    let executor = {
+        let (jobs, collecting) = (jobs.clone(), Arc::clone(&collecting));
+        let (deepest, keys) = (Arc::clone(&deepest), AtomicUsize::new(0));
+        move |job: Job| {
+            if collecting.load(SeqCst) {
+                return Executor::execute(&jobs, job);
+            }
+            let key = keys.fetch_add(1, SeqCst) as u32;
+            deepest.fetch_max(deep.fetch_add(1, SeqCst) + 1, SeqCst);
+            let ran = other.get(&key, |_| {
+                job.run();
+                Ok(0)
+            });
+            assert_eq!(ran.expect("loaded"), 0);
+            deep.fetch_sub(1, SeqCst);
+        }
+    };
+    let cache = stale(100, |b| b.executor(executor));
+    for key in 0..100 {
+        drop(cache.get_swr(&key, |_| Ok(1)).expect("stale"));
+    }
+    collecting.store(false, SeqCst);
+    jobs.next().run();
+    assert_eq!((cache.stats().refreshes, deepest.load(SeqCst)), (100, 1));
 }
 
 #[test]

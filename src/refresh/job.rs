@@ -7,6 +7,7 @@ use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::Permit;
+use crate::nest;
 use crate::panics::drop_payload;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
@@ -131,6 +132,7 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let inside = self.permit.as_ref().map(|permit| nest::enter(super::a_job(&permit.0)));
         let polled = catch_unwind(AssertUnwindSafe(|| match self.task.take() {
             Some(Task::Blocking(task)) => {
                 task();
@@ -149,6 +151,7 @@ impl Future for Job {
             drop_payload(panic);
             Poll::Ready(())
         });
+        drop(inside);
         if polled.is_ready() {
             // Now, and not when the executor drops what is over: the next refresh waits for it.
             drop(self.permit.take());

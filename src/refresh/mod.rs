@@ -27,6 +27,16 @@ impl Drop for Permit {
     }
 }
 
+/// Names the loop that hands out jobs, in `nest`.
+fn the_loop(refresher: &Refresher) -> &impl Sized {
+    &refresher.queue
+}
+
+/// Names a job of it that is being run or polled.
+fn a_job(refresher: &Refresher) -> &impl Sized {
+    &refresher.running
+}
+
 /// What runs jobs.
 enum Runner {
     Threads(Arc<Threads<Job>>),
@@ -131,9 +141,10 @@ impl Refresher {
 
     /// Hands out `first` and then what waits, as long as there are permits. A job that ends inside
     /// this very loop, on this thread, leaves the next one to it: a loop, never recursion. What ends or is
-    /// queued inside a fetch that this loop runs does not wait for that fetch: each such level has a permit.
+    /// queued in the middle of a job that this loop runs does not wait for that job, which keeps its permit
+    /// meanwhile: there are no more levels than permits.
     fn dispatch(refresher: &Arc<Self>, first: Option<Job>) {
-        if first.is_none() && nest::is_innermost(&**refresher) {
+        if first.is_none() && nest::is_inside_but(the_loop(refresher), a_job(refresher)) {
             return;
         }
         let next = || {
@@ -147,11 +158,11 @@ impl Refresher {
             None
         };
         let mut panicked = First::default();
-        let inside = nest::enter(&**refresher);
-        let mut job = first.or_else(next);
-        while let Some(ready) = job {
-            panicked.of(|| refresher.execute(ready));
-            job = next();
+        let inside = nest::enter(the_loop(refresher));
+        let mut ready = first.or_else(next);
+        while let Some(job) = ready {
+            panicked.of(|| refresher.execute(job));
+            ready = next();
         }
         drop(inside);
         panicked.go_on();

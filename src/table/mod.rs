@@ -237,16 +237,21 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Takes everything out, as `delete` would, key by key.
     pub(crate) fn clear(&self) {
+        let mut first = First::default();
         for (at, bucket) in self.buckets.iter().enumerate() {
             for slot in bucket.taken() {
-                let pos = Pos { bucket: at, slot };
-                while let Some(held) = self.load(pos) {
-                    // A tentative placeholder has not entered yet: it comes after this.
-                    let stands = matches!(held.word.standing(), Committed | Closed);
-                    if !stands || self.detach(pos, &held) {
-                        break;
-                    }
-                }
+                first.of(|| self.empty(Pos { bucket: at, slot }));
+            }
+        }
+        first.go_on();
+    }
+
+    fn empty(&self, pos: Pos) {
+        while let Some(held) = self.load(pos) {
+            // A tentative placeholder has not entered yet: it comes after this.
+            let stands = matches!(held.word.standing(), Committed | Closed);
+            if !stands || self.detach(pos, &held) {
+                break;
             }
         }
     }

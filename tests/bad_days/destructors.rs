@@ -1,13 +1,16 @@
 //! Destructors that panic, not one of them but each.
 
 use std::hash::{BuildHasherDefault, DefaultHasher};
+use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
 use std::pin::Pin;
+use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, RawWaker, RawWakerVTable, Wake, Waker};
+use std::thread;
 
-use lastcache::{Builder, Cache, ManualClock};
+use lastcache::{Builder, Cache, ManualClock, Reader};
 
 use super::controlled::{Collected, Failure, PATIENCE, STALE, Source, builder, message, until};
 use super::tasks::Bell;
@@ -60,16 +63,17 @@ fn any_number_of_values_may_panic_as_their_cache_goes() {
     }
 }
 
-#[test]
-fn any_number_of_values_may_panic_as_a_reader_goes() {
-    let dropped = Arc::new(AtomicUsize::new(0));
+/// A reader that holds on to twenty values that are deleted.
+fn reader_of_deleted(
+    dropped: &Arc<AtomicUsize>,
+) -> Reader<u32, Fragile, Failure, BuildHasherDefault<DefaultHasher>> {
     // Hashes alike in every run: none takes another's spot.
     let hasher = BuildHasherDefault::<DefaultHasher>::default();
     let builder = Cache::builder().error_type::<Failure>().hasher(hasher);
     let cache = builder.build().expect("the settings agree");
     let mut reader = cache.reader();
     for key in 0..20_u32 {
-        assert!(cache.set(key, Fragile(Arc::clone(&dropped))));
+        assert!(cache.set(key, Fragile(Arc::clone(dropped))));
         for _ in 0..3 {
             assert!(reader.get_with(&key, |_| (), |_| Err("asked")).is_ok());
         }
@@ -77,7 +81,51 @@ fn any_number_of_values_may_panic_as_a_reader_goes() {
     // They stay with the reader when the table lets go of them.
     (0..20).for_each(|key| assert!(cache.delete(&key)));
     assert_eq!(dropped.load(SeqCst), 0);
+    reader
+}
+
+#[test]
+fn any_number_of_values_may_panic_as_a_reader_goes_or_forgets_them() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let reader = reader_of_deleted(&dropped);
     assert_eq!(gone(&dropped, || drop(reader)), 20);
+    let mut reader = reader_of_deleted(&dropped);
+    assert_eq!(gone(&dropped, || reader.forget()), 20);
+    drop(reader);
+    assert_eq!(dropped.load(SeqCst), 0, "nothing is left");
+}
+
+#[test]
+fn any_number_of_values_may_panic_as_their_cache_is_cleared() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let cache = Cache::builder().error_type::<Failure>().build().expect("the settings agree");
+    (0..20_u32).for_each(|key| assert!(cache.set(key, Fragile(Arc::clone(&dropped)))));
+    assert_eq!(gone(&dropped, || cache.clear()), 20);
+    assert!(cache.is_empty());
+}
+
+#[test]
+fn any_number_of_values_may_panic_as_a_thread_ends() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let caches = [(); 2].map(|()| {
+        let builder = Cache::builder().error_type::<Failure>().thread_hot_set(64);
+        builder.build().expect("the settings agree")
+    });
+    thread::scope(|scope| {
+        let reads = || {
+            for cache in &caches {
+                assert!(cache.set(1_u32, Fragile(Arc::clone(&dropped))));
+                for _ in 0..3 {
+                    assert!(cache.get_with(&1, |_| (), |_| Err("asked")).is_ok());
+                }
+                assert!(cache.delete(&1));
+            }
+            assert_eq!(dropped.load(SeqCst), 0, "the thread holds on to them");
+        };
+        // A panic there would end the process.
+        scope.spawn(reads).join().expect("it only read");
+    });
+    assert_eq!(dropped.load(SeqCst), 2);
 }
 
 /// A cache of some stale values.
@@ -148,4 +196,31 @@ fn what_the_panic_of_a_waker_carries_keeps_nobody_else_asleep() {
     }
     jobs.next().run();
     assert_eq!((bell.rung(), dropped.load(SeqCst)), (1, 2));
+}
+
+/// Panics as it goes, each clone for itself: what a waker may do that is no `Arc`.
+const BRITTLE: &RawWakerVTable = &RawWakerVTable::new(
+    |_| RawWaker::new(ptr::null(), BRITTLE),
+    |_| {},
+    |_| {},
+    |_| panic!("a waker"),
+);
+
+#[test]
+#[allow(unsafe_code, reason = "a waker that is made by hand")]
+fn every_clone_of_a_waker_may_panic_as_it_goes() {
+    let jobs = Collected::default();
+    let cache = stale(1, |b| b.executor(jobs.clone()));
+    let served = cache.get_swr(&0, |_| Ok(1)).expect("stale");
+    let mut refresh = served.refresh().expect("under way");
+    // SAFETY: it has no data, and its functions may be called from anywhere.
+    let brittle = ManuallyDrop::new(unsafe { Waker::new(ptr::null(), BRITTLE) });
+    assert!(Pin::new(&mut refresh).poll(&mut Context::from_waker(&brittle)).is_pending());
+    let bell = Bell::new();
+    let poll = AssertUnwindSafe(|| bell.poll(Pin::new(&mut refresh)));
+    assert_eq!(message(&*catch_unwind(poll).expect_err("the first goes on")), "a waker");
+    assert!(bell.poll(Pin::new(&mut refresh)).is_pending());
+    jobs.next().run();
+    assert_eq!(bell.rung(), 1);
+    assert!(bell.poll(Pin::new(&mut refresh)).is_ready());
 }
