@@ -116,11 +116,19 @@ impl<K, V, E, S> Queued<K, V, E, S> {
     }
 
     /// Starts it, unless it has been taken over or has ended. With the core, if there still is one.
+    ///
+    /// What it is to replace may be gone by now, deleted or cleared: then it is given up, and only holders of
+    /// handles are there to be told.
     pub(crate) fn start(mut self) -> Option<(Claim<K, V, E, S>, Weak<Core<K, V, E, S>>)> {
         let lease = Flight::start(&self.flight)?;
         let load = self.load.take()?;
-        let core = Weak::clone(&load.core);
-        Some((Claim::new(lease, load), core))
+        let weak = Weak::clone(&load.core);
+        let claim = Claim::new(lease, load);
+        let core = weak.upgrade()?;
+        let is_current = claim.parts().1.place.is_current(&core.table);
+        // The last handle may have gone meanwhile: the core's destructors, before the result is made.
+        drop(core);
+        is_current.then_some((claim, weak))
     }
 }
 

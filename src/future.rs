@@ -81,11 +81,15 @@ where
         async move {
             let hashed = self.core.hash(key);
             if let Some((held, _)) = self.core.hit(hashed, key) {
-                return Ok(held.value().clone());
+                // Here, and not as they go out of scope: what is half returned when a destructor panics is
+                // leaked.
+                drop(fetch.take());
+                let value = held.value().clone();
+                drop(held);
+                return Ok(value);
             }
             let served = self.core.load_async(hashed, key, &mut fetch).await?;
             let value = V::clone(&served);
-            // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
             drop(served);
             Ok(value)
         }
@@ -136,6 +140,7 @@ where
         async move {
             let hashed = self.core.hash(key);
             if let Some((held, now)) = self.core.hit(hashed, key) {
+                drop(fetch.take());
                 return Ok(Served::hit(Hold::counted(held), now));
             }
             self.core.load_async(hashed, key, &mut fetch).await
@@ -189,6 +194,7 @@ where
         async move {
             let hashed = self.core.hash(key);
             if let Some((held, now)) = self.core.hit_or_stale(hashed, key) {
+                drop(fetch.take());
                 return Ok(Served::found(Hold::counted(held), now));
             }
             let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
@@ -278,7 +284,10 @@ where
         let mut first = true;
         loop {
             match self.turn(asked, mem::take(&mut first)) {
-                Turn::Answer(answer) => return answer,
+                Turn::Answer(answer) => {
+                    drop(fetch.take());
+                    return answer;
+                }
                 Turn::Start(served, to_start) => {
                     if let Some(fetch) = fetch.take() {
                         start(to_start, fetch);
@@ -296,6 +305,7 @@ where
                 Turn::Join(mut ticket) => {
                     let outcome = (&mut ticket).await;
                     if let Some(answer) = self.outcome(asked, outcome, ticket.into_flight()) {
+                        drop(fetch.take());
                         return answer;
                     }
                 }

@@ -151,7 +151,7 @@ where
             Some(admitted) => Next::Stale(Some((Queued::new(flight, load), admitted))),
             None => Next::Lead(Claim::new(Lease::of(flight), load)),
         };
-        if !core.table.is_current(pos, s) {
+        if !core.table.is_current(pos, Arc::as_ptr(s)) {
             // Dropped, the duty abandons the flight, unless somebody has taken it over by now.
             next = Next::Again;
         } else if matches!(&next, Next::Stale(Some((_, admitted))) if admitted.must_queue()) {
@@ -186,7 +186,8 @@ where
             let Some(lease) = Flight::start(&flight) else { return Next::Again };
             let claim = Claim::new(lease, load);
             // As after a claim. What has ended it meanwhile replaced `s` before.
-            return if core.table.is_current(pos, s) { Next::Lead(claim) } else { Next::Again };
+            let is_current = core.table.is_current(pos, Arc::as_ptr(s));
+            return if is_current { Next::Lead(claim) } else { Next::Again };
         }
         if nest::is_inside(&*flight) {
             return Next::Reentrant;

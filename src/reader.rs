@@ -167,7 +167,10 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, _)) => Ok(read(s.value())),
+            Some((s, _)) => {
+                drop(fetch);
+                Ok(read(s.value()))
+            }
             None => self.missed_with(hashed, key, read, fetch),
         }
     }
@@ -196,7 +199,10 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => Ok(Served::shared(s, now)),
+            Some((s, now)) => {
+                drop(fetch);
+                Ok(Served::shared(s, now))
+            }
             None => self.missed(hashed, key, |core| core.load(hashed, key, fetch)),
         }
     }
@@ -230,7 +236,10 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => Ok(Served::shared(s, now)),
+            Some((s, now)) => {
+                drop(fetch);
+                Ok(Served::shared(s, now))
+            }
             None => self.missed(hashed, key, |core| core.revalidate(hashed, key, fetch)),
         }
     }
@@ -293,7 +302,10 @@ where
         let core = &self.cache.core;
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
-            Some((held, now)) => Ok(Served::hit(Hold::as_found(held), now)),
+            Some((held, now)) => {
+                drop(load);
+                Ok(Served::hit(Hold::as_found(held), now))
+            }
             None => load(core),
         }
     }
@@ -314,7 +326,12 @@ where
         let core = &self.cache.core;
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
-            Some((held, _)) => Ok(read(held.value())),
+            Some((held, _)) => {
+                drop(fetch);
+                let value = read(held.value());
+                drop(held);
+                Ok(value)
+            }
             None => core.load_with(hashed, key, read, fetch),
         }
     }

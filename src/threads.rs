@@ -1,10 +1,11 @@
 //! The cache's own threads: started on first need, at most one per permit, ended when idle.
 //!
 //! A stale reader hands a job over without a lock: it pushes the job, then wakes who is idle, or starts
-//! one more. A thread that has nothing to do puts itself on the idle list, then looks once more; one
+//! one more. A thread that has nothing to do puts a *rest* on the idle list, then looks once more; one
 //! that leaves counts itself out, then looks once more; who is refused a thread does as one that leaves.
-//! Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
-//! earlier one did: no job is left behind.
+//! A rest is over when somebody wakes its thread or that thread gets up by itself, whichever comes first: who
+//! comes too late to wake it counts on others. Each of these is a read-modify-write of one word, so of the
+//! two parties the later one sees what the earlier one did: no job is left behind.
 
 use std::time::Duration;
 
@@ -15,9 +16,6 @@ use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
 use crate::time::Patience;
 
-/// How long a thread waits for more before it ends.
-const IDLE: Duration = Duration::from_secs(1);
-
 /// What the threads do.
 pub(crate) trait Work: Send + 'static {
     /// Does it. Never panics.
@@ -27,17 +25,36 @@ pub(crate) trait Work: Send + 'static {
 /// The cache's own threads.
 pub(crate) struct Threads<W> {
     most: usize,
+    /// How long a thread waits for more before it ends.
+    patience: Duration,
     live: AtomicUsize,
     jobs: Fifo<W>,
     /// Not 0 once threads need not wait for more.
     stopped: AtomicUsize,
-    idle: Pile<Thread>,
+    /// Those that are over stay until the next job, which finds them to be no use.
+    idle: Pile<Arc<Rest>>,
+}
+
+/// One time in which a thread has nothing to do.
+struct Rest {
+    thread: Thread,
+    /// Not 0 once it is over.
+    over: AtomicUsize,
+}
+
+impl Rest {
+    /// Whether this ended it.
+    fn end(&self) -> bool {
+        // AcqRel: a thread that was woken sees the job that it was woken for, if nobody has taken it.
+        self.over.swap(1, AcqRel) == 0
+    }
 }
 
 impl<W: Work> Threads<W> {
-    pub(crate) fn new(most: usize) -> Self {
+    pub(crate) fn new(most: usize, patience: Duration) -> Self {
         Threads {
             most,
+            patience,
             live: AtomicUsize::new(0),
             jobs: Fifo::new(),
             stopped: AtomicUsize::new(0),
@@ -58,9 +75,12 @@ impl<W: Work> Threads<W> {
     /// later sees the job that was pushed before.
     fn wake(&self) -> bool {
         let mut idle = self.idle.take();
-        let any = !idle.is_empty();
-        while let Some(thread) = idle.pop() {
-            thread.unpark();
+        let mut any = false;
+        while let Some(rest) = idle.pop() {
+            if rest.end() {
+                rest.thread.unpark();
+                any = true;
+            }
         }
         any
     }
@@ -109,7 +129,7 @@ impl<W: Work> Threads<W> {
     }
 
     fn live(threads: &Arc<Self>) {
-        let mut patience = Patience::lasting(IDLE);
+        let mut patience = Patience::lasting(threads.patience);
         loop {
             while let Some(job) = threads.jobs.pop() {
                 // Who pushed the next may have counted on this thread, which the job may keep for long.
@@ -117,38 +137,33 @@ impl<W: Work> Threads<W> {
                     Threads::start(threads);
                 }
                 job.work();
-                patience = Patience::lasting(IDLE);
+                patience = Patience::lasting(threads.patience);
             }
-            drop(threads.idle.push(thread::current()));
-            // Relaxed: `stop` wakes those on the idle list; who puts itself there later receives this
-            // with it.
-            let left = patience.left().filter(|_| threads.stopped.load(Relaxed) == 0);
-            if let Some(left) = left
-                && threads.jobs.is_empty()
-            {
-                thread::park_timeout(left);
-            }
-            threads.retract();
-            if left.is_none() && threads.leave() {
+            if threads.rest(patience) && threads.leave() {
                 return;
             }
         }
     }
 
-    /// Takes this thread off the idle list, so that nobody counts on it.
-    fn retract(&self) {
-        let me = thread::current().id();
-        let mut idle = self.idle.take();
-        while let Some(thread) = idle.pop() {
-            if thread.id() != me {
-                drop(self.idle.push(thread));
-            }
+    /// Waits for more. Whether the time for that is over, or the threads were stopped.
+    fn rest(&self, patience: Patience) -> bool {
+        let rest = Arc::new(Rest { thread: thread::current(), over: AtomicUsize::new(0) });
+        drop(self.idle.push(Arc::clone(&rest)));
+        // Relaxed: `stop` wakes those on the idle list; who puts itself there later receives this
+        // with it.
+        let left = patience.left().filter(|_| self.stopped.load(Relaxed) == 0);
+        if let Some(left) = left
+            && self.jobs.is_empty()
+        {
+            thread::park_timeout(left);
         }
-        // Whoever stops the threads meanwhile missed those that are put back. What is pushed meanwhile
-        // this thread sees itself. Relaxed: as in `live`.
+        // What it was woken for, if it was, it finds now, before it leaves at the latest.
+        rest.end();
+        // Who stops the threads meanwhile missed those that the push above put back. Relaxed: as above.
         if self.stopped.load(Relaxed) != 0 {
             self.wake();
         }
+        left.is_none()
     }
 
     /// Lets each thread end as soon as it finds nothing to do.

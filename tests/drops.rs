@@ -7,10 +7,12 @@ use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
 use std::hash::{Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst,
 };
 use std::sync::{Arc, Barrier, OnceLock, mpsc};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use controlled::{
@@ -337,7 +339,57 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
         let ledger = Arc::clone(ledger);
         move |_| Err(Counted::new(1_000, &ledger))
     }
-    let calls: [(&str, Call); 13] = [
+    /// Not asked, and yet it has something to drop.
+    fn unasked(
+        ledger: &Arc<Ledger>,
+    ) -> impl FnOnce(&Key) -> Result<Counted, Counted> + Send + 'static {
+        let held = Counted::new(2_000, ledger);
+        move |_| Err(held)
+    }
+    fn unpolled(
+        ledger: &Arc<Ledger>,
+    ) -> impl Future<Output = Result<Counted, Counted>> + Send + 'static {
+        let held = Counted::new(2_000, ledger);
+        async move { Err(held) }
+    }
+    fn poll<F: Future>(future: F) -> F::Output {
+        match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => unreachable!("it is there at the first poll"),
+        }
+    }
+    let calls: [(&str, Call); 23] = [
+        ("get", |c, _, l| drop(c.get(&key(1, l), unasked(l)))),
+        ("get_stale", |c, _, l| drop(c.get_stale(&key(1, l), unasked(l)))),
+        ("get_swr", |c, _, l| drop(c.get_swr(&key(1, l), unasked(l)))),
+        ("get_async", |c, _, l| drop(poll(c.get_async(&key(1, l), unpolled(l))))),
+        ("get_stale_async", |c, _, l| drop(poll(c.get_stale_async(&key(1, l), unpolled(l))))),
+        ("get_swr_async", |c, _, l| drop(poll(c.get_swr_async(&key(1, l), unpolled(l))))),
+        ("a reader's get", |c, _, l| {
+            let mut reader = c.reader();
+            (0..3).for_each(|_| drop(reader.get(&key(1, l), unasked(l))));
+            (0..3).for_each(|_| drop(reader.get_stale(&key(1, l), unasked(l))));
+        }),
+        ("get in back-off", |c, t, l| {
+            t.advance(secs(3));
+            drop(c.get_stale(&key(1, l), err(l)));
+            drop(c.get_stale(&key(1, l), unasked(l)));
+            drop(poll(c.get_stale_async(&key(1, l), unpolled(l))));
+        }),
+        ("get beside a delete", |c, _, l| {
+            let read = |value: &Counted| {
+                assert!(c.delete(&key(1, l)));
+                value.clone()
+            };
+            drop(c.get_with(&key(1, l), read, unasked(l)));
+        }),
+        ("a reader's get beside a delete", |c, _, l| {
+            let read = |value: &Counted| {
+                assert!(c.delete(&key(1, l)));
+                value.clone()
+            };
+            drop(c.reader().get_with(&key(1, l), read, unasked(l)));
+        }),
         ("cold get", |c, _, l| drop(c.get(&key(100, l), ok(l)))),
         ("cold get_stale", |c, _, l| drop(c.get_stale(&key(100, l), ok(l)))),
         ("cold failure", |c, _, l| drop(c.get_stale(&key(100, l), err(l)))),
@@ -381,6 +433,7 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
                 .capacity(8)
                 .ttl(secs(3))
                 .stale_if_error(secs(100))
+                .back_off(BackOff::fixed(secs(1)))
                 .executor(CallerRuns)
                 .clock(&clock)
                 .build();

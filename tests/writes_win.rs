@@ -356,19 +356,21 @@ fn a_set_ends_a_refresh_that_has_not_begun_and_its_fetch_never_runs() {
 }
 
 #[test]
-fn a_removal_detaches_a_refresh_that_has_not_begun() {
+fn a_removal_ends_a_refresh_that_has_not_begun_and_its_fetch_never_runs() {
     for removal in REMOVALS {
         let clock = ManualClock::new();
         let jobs = Collected::default();
         let cache = builder(&clock).executor(jobs.clone()).build().expect("the settings agree");
         cache.set(1, OLD);
         clock.set(STALE);
-        let refresh = cache.get_swr(&1, |_| Ok(LATE)).expect("stale").refresh().expect("started");
+        let refresh = cache.get_swr(&1, never).expect("stale").refresh().expect("started");
         remove(&cache, removal, Load::Background);
-        jobs.next().run();
-        assert!(refresh.is_done());
-        assert!(cache.is_empty(), "{removal:?}: a late refresh stores nothing");
         assert_eq!(cache.get(&1, |_| Ok(NEXT)).expect("loaded"), NEXT);
+        jobs.next().run();
+        assert!(refresh.is_done() && matches!(refresh.wait(), Err(Error::Closed)));
+        let stats = cache.stats();
+        assert_eq!((stats.refreshes, stats.loads, stats.late_loads), (0, 1, 0), "{removal:?}");
+        assert_eq!(cache.get(&1, never).expect("fresh"), NEXT);
     }
 }
 

@@ -27,6 +27,9 @@ impl Drop for Permit {
     }
 }
 
+/// How long a thread of the cache's own waits for more before it ends.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// Names the loop that hands out jobs, in `nest`.
 fn the_loop(refresher: &Refresher) -> &impl Sized {
     &refresher.queue
@@ -99,7 +102,7 @@ impl Refresher {
     pub(crate) fn new(permits: usize, room: usize, executor: Option<Box<dyn Executor>>) -> Self {
         let runner = match executor {
             Some(executor) => Runner::Given(executor),
-            None => Runner::Threads(Arc::new(Threads::new(permits))),
+            None => Runner::Threads(Arc::new(Threads::new(permits, IDLE))),
         };
         Refresher {
             queue: Queue::new(permits, room),

@@ -55,15 +55,21 @@ impl<K, V, E> Place<K, V, E> {
     pub(crate) fn of(pos: Pos, s: &Arc<Snapshot<K, V, E>>) -> Self {
         Place { pos, expected: Arc::downgrade(s), old: s.has_value().then_some(s.weight) }
     }
+
+    /// As [`Table::is_current`].
+    pub(crate) fn is_current(&self, table: &Table<K, V, E>) -> bool {
+        table.is_current(self.pos, self.expected.as_ptr())
+    }
 }
 
 impl<K, V, E> Table<K, V, E> {
-    /// The second look of whoever has claimed `s`, or taken over its refresh: whether it is still what is
-    /// published.
+    /// The second look of whoever has claimed a load, or started one that was queued: whether what it was
+    /// claimed on is still what is published.
     ///
-    /// Who replaced it but has not closed it yet let the claim through; the value is there already, and no
-    /// fetch may start for it. The look may drop what came after: make the duty first.
-    pub(crate) fn is_current(&self, pos: Pos, s: &Snapshot<K, V, E>) -> bool {
+    /// Who replaced it but has not closed it yet let the claim through, and what is queued does not learn of a
+    /// delete; the next value may be there already, and no fetch may start for it. The look may drop what
+    /// came after: make the duty first.
+    pub(crate) fn is_current(&self, pos: Pos, s: *const Snapshot<K, V, E>) -> bool {
         self.buckets[pos.bucket].cell(pos.slot).is(s)
     }
 

@@ -3,6 +3,7 @@
 //! A claimer whose second look finds its snapshot replaced drops what it queued, as a closing cache
 //! does. By then a caller may lead that flight: it must keep it.
 
+use loom::sync::atomic::{AtomicBool, Ordering::*};
 use loom::thread;
 
 use super::model;
@@ -93,6 +94,31 @@ fn m18_no_refresh_is_taken_over_for_a_value_that_is_there() {
         assert_eq!(small.set(7, 2, STALE), Fate::Stored);
         drop(queued);
         caller.join().unwrap();
+        assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
+        small.check_rest();
+    });
+}
+
+/// Nor must what was deleted, and set anew, before the job begins.
+#[test]
+fn m18_no_refresh_is_started_for_what_was_deleted() {
+    model(2, || {
+        let (small, queued) = queued();
+        let over = Arc::new(AtomicBool::new(false));
+        let writer = {
+            let (small, over) = (small.clone(), Arc::clone(&over));
+            thread::spawn(move || {
+                assert!(small.delete(7, STALE));
+                assert_eq!(small.set(7, 2, STALE), Fate::Stored);
+                over.store(true, Release);
+            })
+        };
+        let was_over = over.load(Acquire);
+        if let Some((claim, _)) = queued.start() {
+            assert!(!was_over, "loads what is there");
+            small.fetch(claim, 1, STALE);
+        }
+        writer.join().unwrap();
         assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
         small.check_rest();
     });

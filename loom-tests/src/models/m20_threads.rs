@@ -7,6 +7,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc as Untracked;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
 
 use loom::sync::{Condvar, Mutex};
 use loom::thread::{self, Thread};
@@ -15,6 +16,9 @@ use super::model;
 use crate::sync::Arc;
 use crate::sync::thread::refused;
 use crate::threads::{Threads, Work};
+
+/// Longer than any model takes.
+const IDLE: Duration = Duration::MAX;
 
 /// How many were pushed and are not done; nobody's order hangs on it.
 struct Undone {
@@ -94,7 +98,7 @@ fn execute(threads: &Arc<Threads<Job>>, undone: &Untracked<Undone>) {
 #[test]
 fn m20_jobs_beside_a_thread_that_leaves_are_done() {
     model(2, || {
-        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::none());
+        let (threads, undone) = (Arc::new(Threads::new(1, IDLE)), Undone::none());
         threads.stop();
         (0..3).for_each(|_| execute(&threads, &undone));
     });
@@ -103,7 +107,7 @@ fn m20_jobs_beside_a_thread_that_leaves_are_done() {
 #[test]
 fn m20_threads_that_others_put_back_end_with_the_stop() {
     model(1, || {
-        let (threads, undone) = (Arc::new(Threads::new(2)), Undone::none());
+        let (threads, undone) = (Arc::new(Threads::new(2, IDLE)), Undone::none());
         let other = {
             let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
             thread::spawn(move || execute(&threads, &undone))
@@ -117,10 +121,22 @@ fn m20_threads_that_others_put_back_end_with_the_stop() {
 #[test]
 fn m20_a_job_beside_a_thread_that_goes_idle_is_done() {
     model(2, || {
-        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
+        let (threads, undone) = (Arc::new(Threads::new(1, IDLE)), Undone::awaited());
         (0..2).for_each(|_| execute(&threads, &undone));
         undone.wait();
         threads.stop();
+    });
+}
+
+/// Two threads that find nothing more to do at the same time, wait for nothing, and leave.
+#[test]
+fn m20_nobody_counts_on_a_thread_that_has_left() {
+    model(2, || {
+        let (threads, undone) = (Arc::new(Threads::new(2, Duration::ZERO)), Undone::awaited());
+        (0..2).for_each(|_| execute(&threads, &undone));
+        undone.wait();
+        execute(&threads, &undone);
+        undone.wait();
     });
 }
 
@@ -146,7 +162,7 @@ impl Work for Meets {
 #[test]
 fn m20_a_job_behind_one_that_hangs_gets_a_thread_of_its_own() {
     model(2, || {
-        let threads = Arc::new(Threads::new(2));
+        let threads = Arc::new(Threads::new(2, IDLE));
         let meeting = Untracked::new(Meeting { begun: Mutex::new(0), more: Condvar::new() });
         for _ in 0..2 {
             Threads::execute(&threads, Meets(Untracked::clone(&meeting)));
@@ -166,7 +182,7 @@ fn execute_in_vain(threads: &Arc<Threads<Dropped>>, undone: &Untracked<Undone>, 
 fn m20_where_the_system_has_no_thread_all_jobs_are_given_up() {
     for most in [1, 2] {
         model(2, move || {
-            let (threads, undone) = (Arc::new(Threads::new(most)), Undone::none());
+            let (threads, undone) = (Arc::new(Threads::new(most, IDLE)), Undone::none());
             let other = {
                 let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
                 thread::spawn(move || execute_in_vain(&threads, &undone, false))
@@ -181,7 +197,7 @@ fn m20_where_the_system_has_no_thread_all_jobs_are_given_up() {
 #[test]
 fn m20_a_destructor_that_panics_where_there_is_no_thread_leaves_no_other_job_behind() {
     model(2, || {
-        let (threads, undone) = (Arc::new(Threads::new(2)), Undone::none());
+        let (threads, undone) = (Arc::new(Threads::new(2, IDLE)), Undone::none());
         let other = {
             let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
             thread::spawn(move || execute_in_vain(&threads, &undone, false))
@@ -197,7 +213,7 @@ fn m20_a_destructor_that_panics_where_there_is_no_thread_leaves_no_other_job_beh
 #[test]
 fn m20_a_job_beside_one_that_gets_no_thread_is_done_or_given_up() {
     model(2, || {
-        let (threads, undone) = (Arc::new(Threads::new(1)), Undone::awaited());
+        let (threads, undone) = (Arc::new(Threads::new(1, IDLE)), Undone::awaited());
         let other = {
             let (threads, undone) = (Arc::clone(&threads), Untracked::clone(&undone));
             move || execute_in_vain(&threads, &undone, false)
