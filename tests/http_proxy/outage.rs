@@ -73,6 +73,9 @@ async fn goes_on_answering(health: Health, fwd_status: &str, error: StatusCode) 
         setting.get(&format!("/{page}")).await;
     }
     setting.upstream.turn(health);
+    if health == Health::Gone {
+        until("it is gone", || setting.upstream.refuses()).await;
+    }
     // Past stale-while-revalidate every request waits for the upstream first.
     setting.clock.advance(secs(40));
     for round in 0..3 {
