@@ -45,7 +45,7 @@ pub(crate) fn builder<V>(clock: &ManualClock) -> Builder<u32, V, Failure> {
 }
 
 /// Goes on as soon as `condition` holds, and fails when it never does.
-pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "never happened: {what}");
