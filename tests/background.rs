@@ -14,8 +14,8 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use controlled::{
-    Cache, Collected, Error, Failure, Going, PATIENCE, STALE, Source, builder, go, message, never,
-    secs, until,
+    Cache, Collected, Error, Failure, Going, PATIENCE, STALE, Source, builder, ended, go, message,
+    never, secs, until,
 };
 use lastcache::{BackOff, Builder, CallerRuns, Job, ManualClock, RefreshHandle, State};
 
@@ -567,9 +567,9 @@ fn hooks_that_judge_and_panic_in_the_background_fail_the_refresh() {
         })
     });
     let one = cache.get_swr(&0, |_| Err("down")).expect("stale").refresh().expect("started");
-    assert!(matches!(one.wait(), Err(Error::Panicked)));
+    assert!(matches!(ended(one), Err(Error::Panicked)));
     let two = cache.get_swr(&1, |_| Ok(666)).expect("stale").refresh().expect("started");
-    assert!(matches!(two.wait(), Err(Error::Panicked)));
+    assert!(matches!(ended(two), Err(Error::Panicked)));
     assert_eq!((cache.stats().panics, cache.stats().failures, cache.stats().loads), (2, 2, 0));
 }
 
@@ -938,7 +938,7 @@ fn after_a_failed_refresh_the_next_stale_read_starts_another() {
     let cache = stale_at(&clock, 1, |b| b.executor(CallerRuns));
     for n in 1..=3 {
         let served = cache.get_swr(&0, |_| Err("down")).expect("stale");
-        assert!(served.refresh().expect("started").wait().is_err());
+        assert!(ended(served.refresh().expect("started")).is_err());
         assert_eq!((cache.stats().refreshes, cache.stats().failures), (n, n));
         assert_eq!(served.age(), STALE, "a failure makes nothing look younger");
     }

@@ -8,8 +8,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use controlled::{
-    Cache, Collected, Dice, Error, GONE, Going, PATIENCE, Run, STALE, Source, builder, go, never,
-    scaled, until,
+    Cache, Collected, Dice, Error, GONE, Going, PATIENCE, Run, STALE, Source, builder, ended, go,
+    never, scaled, until,
 };
 use lastcache::{CallerRuns, ManualClock, RefreshHandle, State, Verdict};
 
@@ -154,7 +154,7 @@ fn a_late_load_after_a_removal_goes_to_its_callers_and_nowhere_else() {
             let led = Scene::land(run, leader, &cache);
             assert!(led.is_none_or(|got| got == LATE));
             assert_eq!(joiner.end().expect("its load's own result"), LATE, "{load:?} {removal:?}");
-            assert!(refresh.is_none_or(|refresh| refresh.wait().is_ok()));
+            assert!(refresh.is_none_or(|refresh| ended(refresh).is_ok()));
             assert!(cache.peek(&1).is_none() && cache.is_empty(), "{load:?} {removal:?}");
             assert_eq!(source.begun(), 1);
         }
@@ -171,7 +171,7 @@ fn a_removed_snapshot_is_no_fallback() {
             let error = joiner.end().expect_err("nothing to fall back on");
             assert_eq!(error.fetch_error(), Some(&"down"), "{load:?} {removal:?}");
             assert!(leader.is_none_or(|leader| leader.end().is_err()));
-            let refused = refresh.map(|refresh| refresh.wait().expect_err("it failed"));
+            let refused = refresh.map(|refresh| ended(refresh).expect_err("it failed"));
             assert!(refused.is_none_or(|error| error.fetch_error() == Some(&"down")));
             assert!(cache.is_empty());
         }
@@ -307,7 +307,7 @@ fn a_removing_verdict_takes_nothing_that_was_set_meanwhile() {
             let has_the_set_value = match load {
                 Load::Background => {
                     let served = cache.get_swr(&1, fetch).expect("stale");
-                    served.refresh().expect("started").wait().is_ok()
+                    ended(served.refresh().expect("started")).is_ok()
                 }
                 _ => cache.get(&1, fetch).is_ok_and(|got| got == SET),
             };
