@@ -13,6 +13,7 @@ mod counting;
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::thread;
 
 use controlled::{Failure, STALE, secs, until};
 use counting::{BYTES, COUNT, FREED, allocations};
@@ -426,15 +427,24 @@ fn all_memory_of_the_table_is_taken_when_it_is_built() {
 
 #[test]
 fn what_the_caches_threads_allocate_is_theirs() {
-    // The caller of a stale read pays for the flight, the job, and handing it over.
+    // The caller of a stale read pays for the flight, the job, and handing it over; and for a new thread, by
+    // what the standard library takes for one, where none is idle.
+    const OWN: u64 = 3;
+    let captured = Arc::new(());
+    let new_thread = allocations(|| {
+        let named = thread::Builder::new().name("lastcache-refresh".to_owned());
+        drop(named.spawn(move || drop(captured)).expect("a thread"));
+    });
     let clock = ManualClock::new();
     let cache = {
         let builder = lastcache::Cache::<u64, u64>::builder().error_type::<Failure>();
-        builder.ttl(STALE).clock(&clock).build().expect("the settings agree")
+        // A value is there before the permit of its refresh is back: with one permit, the next might queue.
+        let builder = builder.ttl(STALE).max_concurrent_refresh(8);
+        builder.clock(&clock).build().expect("the settings agree")
     };
     cache.set(1, 0);
     let refreshed = Arc::new(AtomicUsize::new(0));
-    let mut worst = 0;
+    let mut counts = Vec::new();
     for n in 0..200u64 {
         clock.advance(STALE);
         let theirs = Arc::clone(&refreshed);
@@ -447,13 +457,20 @@ fn what_the_caches_threads_allocate_is_theirs() {
         });
         // And not when it is counted: its flight ends after that.
         until("it is refreshed", || cache.peek(&1).is_some_and(|value| *value == n + 1));
+        // The first ones pay for what a thread takes once.
         if n > 20 {
-            worst = worst.max(count);
+            counts.push(count);
         }
     }
-    println!(
-        "a stale read that starts a refresh on the cache's thread: at most {worst} allocations"
-    );
-    assert!(worst <= 24, "{worst}: a new thread at the worst, for which the standard library pays");
+    let own = |count: &u64| {
+        let own = if *count > OWN + 1 { count.saturating_sub(new_thread) } else { *count };
+        assert!(
+            own <= OWN + 1,
+            "{count}, and {new_thread} for a new thread: one may be the epoch's bag"
+        );
+        own
+    };
+    let mean = counts.iter().map(own).sum::<u64>() as f64 / counts.len() as f64;
+    about("a stale read that starts a refresh on the cache's thread", mean, OWN as f64);
     assert_eq!(refreshed.load(SeqCst), 200);
 }

@@ -3,18 +3,19 @@
 #[path = "support/controlled.rs"]
 mod controlled;
 
+use std::cell::RefCell;
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use controlled::{
-    Cache, Collected, Error, Failure, PATIENCE, STALE, Source, builder, go, message, never, secs,
-    until,
+    Cache, Collected, Error, Failure, Going, PATIENCE, STALE, Source, builder, ended, go, message,
+    never, secs, until,
 };
 use lastcache::{BackOff, Builder, CallerRuns, Executor, Job, ManualClock, RefreshHandle, State};
 
@@ -628,9 +629,9 @@ fn hooks_that_judge_and_panic_in_the_background_fail_the_refresh() {
         })
     });
     let one = cache.get_swr(&0, |_| Err("down")).expect("stale").refresh().expect("started");
-    assert!(matches!(one.wait(), Err(Error::Panicked)));
+    assert!(matches!(ended(one), Err(Error::Panicked)));
     let two = cache.get_swr(&1, |_| Ok(666)).expect("stale").refresh().expect("started");
-    assert!(matches!(two.wait(), Err(Error::Panicked)));
+    assert!(matches!(ended(two), Err(Error::Panicked)));
     assert_eq!((cache.stats().panics, cache.stats().failures, cache.stats().loads), (2, 2, 0));
 }
 
@@ -999,7 +1000,7 @@ fn after_a_failed_refresh_the_next_stale_read_starts_another() {
     let cache = stale_at(&clock, 1, |b| b.executor(CallerRuns));
     for n in 1..=3 {
         let served = cache.get_swr(&0, |_| Err("down")).expect("stale");
-        assert!(served.refresh().expect("started").wait().is_err());
+        assert!(ended(served.refresh().expect("started")).is_err());
         assert_eq!((cache.stats().refreshes, cache.stats().failures), (n, n));
         assert_eq!(served.age(), STALE, "a failure makes nothing look younger");
     }
@@ -1038,32 +1039,99 @@ fn a_thousand_keys_that_expire_at_once_are_all_refreshed() {
 }
 
 #[test]
-fn refreshes_started_while_the_cache_closes_all_end() {
-    for _ in 0..controlled::scaled(100) {
-        let cache = stale(16, |b| b.max_concurrent_refresh(2));
-        let over = Arc::new(AtomicBool::new(false));
+fn a_refresh_that_is_admitted_before_the_cache_closes_and_started_after_it_ends() {
+    type OfClosing = lastcache::Cache<Closing, u32, Failure>;
+    thread_local! {
+        static AT_NEXT_CLONE: RefCell<Option<OfClosing>> = const { RefCell::new(None) };
+    }
+    /// Cloned for a refresh that has been admitted, and that nobody has started yet.
+    #[derive(PartialEq, Eq, Hash)]
+    struct Closing(u32);
+    impl Clone for Closing {
+        fn clone(&self) -> Closing {
+            if let Some(cache) = AT_NEXT_CLONE.take() {
+                cache.close();
+            }
+            Closing(self.0)
+        }
+    }
+    for must_queue in [false, true] {
+        let clock = ManualClock::new();
+        let base = lastcache::Cache::<Closing, u32>::builder().error_type();
+        let windows = base.ttl(STALE).stale_while_revalidate(STALE).clock(&clock);
+        let built = windows.max_concurrent_refresh(1).build();
+        let cache: OfClosing = built.expect("the settings agree");
+        assert!(cache.set(Closing(0), 0) && cache.set(Closing(1), 10));
+        clock.set(STALE);
+        let source = Source::new();
+        let running = must_queue.then(|| {
+            let fetch = source.fetch();
+            drop(cache.get_swr(&Closing(0), move |key| fetch(&key.0)).expect("stale"));
+            source.started()
+        });
+        AT_NEXT_CLONE.set(Some(cache.clone()));
+        let served = cache.get_swr(&Closing(1), |_| Ok(11)).expect("stale");
+        assert!(AT_NEXT_CLONE.take().is_none(), "it was closed");
+        let refresh = served.refresh().expect("started");
+        match refresh.wait_timeout(PATIENCE).expect("it ends") {
+            Ok(()) => assert!(!must_queue, "it had a permit"),
+            Err(error) => assert!(must_queue && matches!(error, Error::Closed)),
+        }
+        if let Some(run) = running {
+            run.succeed(1);
+        }
+        assert!(cache.close_timeout(PATIENCE));
+        assert_eq!(cache.stats().refreshes, 1);
+    }
+}
+
+#[test]
+fn refreshes_started_before_and_while_the_cache_closes_all_end() {
+    for round in 0..controlled::scaled(100) {
+        let cache = stale(25, |b| b.max_concurrent_refresh(2));
+        let source = Source::new();
+        let running = refresh_all(&cache, &source, 0..2);
+        let runs = [source.started(), source.started()];
+        let gate = Arc::new(Barrier::new(3));
         let readers: Vec<_> = (0..2)
             .map(|_| {
-                let (cache, over) = (cache.clone(), Arc::clone(&over));
+                let (cache, gate) = (cache.clone(), Arc::clone(&gate));
                 go(move || {
-                    let mut handles: Vec<Refresh> = Vec::new();
-                    for key in 0..16 {
+                    let refresh = |key| {
                         let served = cache.get_swr(&key, |key| Ok(*key)).expect("a value");
-                        handles.extend(served.refresh());
-                    }
-                    over.store(true, SeqCst);
-                    handles
+                        served.refresh()
+                    };
+                    let queued: Vec<Option<Refresh>> = (2..8).map(refresh).collect();
+                    gate.wait();
+                    let beside: Vec<Option<Refresh>> = (8..24).map(refresh).collect();
+                    (queued, beside)
                 })
             })
             .collect();
-        let closed = cache.close_timeout(PATIENCE);
-        assert!(closed, "what runs ends");
-        for reader in readers {
-            for handle in reader.end() {
-                assert!(handle.wait_timeout(PATIENCE).is_some(), "it ends one way or the other");
+        gate.wait();
+        let end = || runs.into_iter().for_each(|run| run.succeed(1));
+        // Permits come back while those that wait are dropped, or these are dropped before.
+        let closed_first = round % 2 == 0;
+        if closed_first {
+            cache.close();
+            end();
+        } else {
+            end();
+            cache.close();
+        }
+        assert!(cache.get_swr(&24, never).expect("stale").refresh().is_none(), "it is closed");
+        assert!(cache.close_timeout(PATIENCE), "what runs ends");
+        assert!(running.iter().all(ended_well));
+        for (queued, beside) in readers.into_iter().map(Going::end) {
+            for refresh in queued {
+                let refresh = refresh.expect("it waits for a permit");
+                let ended = refresh.wait_timeout(PATIENCE).expect("one way or the other");
+                assert!(!closed_first || matches!(ended, Err(Error::Closed)), "{ended:?}");
+            }
+            for refresh in beside.into_iter().flatten() {
+                assert!(refresh.wait_timeout(PATIENCE).is_some(), "it ends as well");
             }
         }
-        assert!(over.load(SeqCst));
         assert!(cache.close_timeout(PATIENCE));
     }
 }

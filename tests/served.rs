@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::thread;
 
-use controlled::{Cache, Error, GONE, STALE, Served, Source, builder, go, never, secs};
+use controlled::{Cache, Error, GONE, STALE, Served, Source, builder, ended, go, never, secs};
 use lastcache::{BackOff, CallerRuns, ManualClock, State};
 
 /// A value that counts how many of it live.
@@ -96,7 +96,7 @@ fn a_value_held_over_sets_that_end_its_key_s_flights_keeps_only_itself_alive() {
         // The one held, the outcome of the flight it started, and the one published.
         assert_eq!(living.load(SeqCst), if n == 1 { 2 } else { 3 }, "after {n} sets");
         if n == 1 {
-            assert!(held.refresh().expect("the flight it started").wait().is_ok());
+            assert!(ended(held.refresh().expect("the flight it started")).is_ok());
         }
     }
     drop(jobs.next());
@@ -249,7 +249,7 @@ fn a_served_value_works_after_its_cache_is_gone() {
     assert!(matches!(fresh.state(), State::Fresh) && !fresh.is_stale());
     assert_eq!(fallback.error().expect("flagged").fetch_error(), Some(&"down"));
     assert!(matches!(peeked.state(), State::Stale) && peeked.refresh().is_none());
-    assert!(fallback.refresh().expect("the flight it led").wait().is_err());
+    assert!(ended(fallback.refresh().expect("the flight it led")).is_err());
 }
 
 #[test]
@@ -269,7 +269,7 @@ fn age_and_state_are_those_of_the_moment_of_answering() {
     let source = Source::new();
     let stale = cache.get_swr(&1, source.fetch()).expect("stale");
     source.started().succeed(11);
-    assert!(stale.refresh().expect("started").wait().is_ok());
+    assert!(ended(stale.refresh().expect("started")).is_ok());
     clock.set(GONE + GONE);
 
     assert_eq!((*fresh, fresh.age()), (10, secs(9)));

@@ -5,9 +5,9 @@ mod controlled;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU32, Ordering::SeqCst};
-use std::sync::{Arc, Barrier, mpsc};
+use std::sync::{Arc, mpsc};
 
-use controlled::{Collected, Dice, Failure, PATIENCE, STALE, builder, go, never, scaled};
+use controlled::{Collected, Dice, Failure, PATIENCE, STALE, builder, go, never, scaled, until};
 use foldhash::fast::FixedState;
 use lastcache::ManualClock;
 
@@ -56,8 +56,17 @@ impl Obedient {
     }
 
     fn does(&self, what: impl FnOnce() + Send + 'static) {
-        self.0.send(Box::new(what)).expect("it runs");
+        self.begins(what);
         self.1.recv_timeout(PATIENCE).expect("it is done");
+    }
+
+    fn begins(&self, what: impl FnOnce() + Send + 'static) {
+        self.0.send(Box::new(what)).expect("it runs");
+    }
+
+    /// Whether it is done, said once.
+    fn is_done(&self) -> bool {
+        self.1.try_recv().is_ok()
     }
 }
 
@@ -269,28 +278,28 @@ fn what_another_thread_wrote_is_read_once_that_call_returned() {
     let clock = ManualClock::new();
     let cache: controlled::Cache =
         builder(&clock).thread_hot_set(SPOTS).build().expect("the settings agree");
-    let (turn, rounds) = (Arc::new(Barrier::new(2)), scaled(300) as u32);
-    let (theirs, writes) = (Arc::clone(&turn), cache.clone());
-    let writer = go(move || {
-        for n in 0..rounds {
-            theirs.wait();
-            match n % 3 {
-                2 => assert!(writes.delete(&0)),
-                _ => assert!(writes.set(0, n)),
-            }
-            theirs.wait();
-        }
-    });
-    for n in 0..rounds {
-        let value = || cache.get(&0, |_| Err("asked")).ok();
-        turn.wait();
-        let _ = value();
-        turn.wait();
+    let (writer, going) = Obedient::new();
+    let value = || cache.get(&0, |_| Err("asked")).ok();
+    for n in 0..scaled(300) as u32 {
+        let (before, after) = ((n % 3 > 0).then(|| n - 1), (n % 3 < 2).then_some(n));
+        let writes = cache.clone();
+        writer.begins(move || match n % 3 {
+            2 => assert!(writes.delete(&0)),
+            _ => assert!(writes.set(0, n)),
+        });
+        // Beside the write: what was, or what will be.
+        until("the write ends", || {
+            let over = writer.is_done();
+            let beside = value();
+            assert!([before, after].contains(&beside), "{beside:?} in {n}");
+            over
+        });
         for _ in 0..3 {
-            assert_eq!(value(), (n % 3 < 2).then_some(n));
+            assert_eq!(value(), after);
         }
     }
-    writer.end();
+    drop(writer);
+    going.end();
 }
 
 #[test]
@@ -300,12 +309,13 @@ fn threads_never_go_back_behind_what_was_announced() {
     let cache: controlled::Cache =
         builder(&clock).capacity(6).thread_hot_set(8).build().expect("the settings agree");
     let announced: Arc<[AtomicU32; KEYS as usize]> = Arc::default();
+    let rounds = scaled(20_000);
     let threads: Vec<_> = (0..4)
         .map(|thread| {
             let (cache, announced) = (cache.clone(), Arc::clone(&announced));
             go(move || {
-                let mut dice = Dice::new(thread);
-                for n in 1..=scaled(20_000) as u32 {
+                let (mut dice, mut hits) = (Dice::new(thread), 0);
+                for n in 1..=rounds as u32 {
                     let key = dice.roll(KEYS);
                     // Each key has one writer, whose values count up.
                     if u64::from(key) % 4 == thread && dice.roll(4) == 0 {
@@ -316,12 +326,15 @@ fn threads_never_go_back_behind_what_was_announced() {
                     if let Ok(seen) = cache.get_with(&key, |v| *v, |_| Err("asked")) {
                         assert_eq!(seen & 15, key, "another key's value");
                         assert!(seen >> 4 >= least, "{} after {least}", seen >> 4);
+                        hits += 1;
                     }
                 }
+                hits
             })
         })
         .collect();
-    threads.into_iter().for_each(controlled::Going::end);
+    let hits: usize = threads.into_iter().map(controlled::Going::end).sum();
+    assert!(hits > rounds, "{hits} hits of four times {rounds} reads, though most keys have room");
 }
 
 #[test]

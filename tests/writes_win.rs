@@ -8,8 +8,8 @@ use std::sync::{Arc, Barrier};
 use std::thread;
 
 use controlled::{
-    Cache, Collected, Dice, Error, GONE, Going, PATIENCE, Run, STALE, Source, builder, go, never,
-    scaled, until,
+    Cache, Collected, Dice, Error, GONE, Going, PATIENCE, Run, STALE, Source, builder, ended, go,
+    never, scaled, until,
 };
 use lastcache::{CallerRuns, ManualClock, RefreshHandle, State, Verdict};
 
@@ -154,7 +154,7 @@ fn a_late_load_after_a_removal_goes_to_its_callers_and_nowhere_else() {
             let led = Scene::land(run, leader, &cache);
             assert!(led.is_none_or(|got| got == LATE));
             assert_eq!(joiner.end().expect("its load's own result"), LATE, "{load:?} {removal:?}");
-            assert!(refresh.is_none_or(|refresh| refresh.wait().is_ok()));
+            assert!(refresh.is_none_or(|refresh| ended(refresh).is_ok()));
             assert!(cache.peek(&1).is_none() && cache.is_empty(), "{load:?} {removal:?}");
             assert_eq!(source.begun(), 1);
         }
@@ -171,7 +171,7 @@ fn a_removed_snapshot_is_no_fallback() {
             let error = joiner.end().expect_err("nothing to fall back on");
             assert_eq!(error.fetch_error(), Some(&"down"), "{load:?} {removal:?}");
             assert!(leader.is_none_or(|leader| leader.end().is_err()));
-            let refused = refresh.map(|refresh| refresh.wait().expect_err("it failed"));
+            let refused = refresh.map(|refresh| ended(refresh).expect_err("it failed"));
             assert!(refused.is_none_or(|error| error.fetch_error() == Some(&"down")));
             assert!(cache.is_empty());
         }
@@ -307,7 +307,7 @@ fn a_removing_verdict_takes_nothing_that_was_set_meanwhile() {
             let has_the_set_value = match load {
                 Load::Background => {
                     let served = cache.get_swr(&1, fetch).expect("stale");
-                    served.refresh().expect("started").wait().is_ok()
+                    ended(served.refresh().expect("started")).is_ok()
                 }
                 _ => cache.get(&1, fetch).is_ok_and(|got| got == SET),
             };
@@ -540,27 +540,29 @@ fn a_load_that_took_over_a_refresh_keeps_its_outcome_whatever_is_set_meanwhile()
     // Three steps have to meet: a stale read queues a refresh of a value that is just being replaced,
     // a `get` takes that refresh over, and the stale read then sees the replacement and gives up. The
     // flight has another leader by then, and must not be given up under it.
-    let rounds = scaled(60_000);
+    // In parts, so that no wait is for more than 6,000 calls.
     let clock = ManualClock::new();
     let cache = builder(&clock).ttl(controlled::secs(0)).build().expect("the settings agree");
     cache.set(1, OLD);
-    let gate = Arc::new(Barrier::new(6));
-    let threads: Vec<_> = (0..6)
-        .map(|thread| {
-            let (cache, gate) = (cache.clone(), Arc::clone(&gate));
-            go(move || {
-                gate.wait();
-                for _ in 0..rounds {
-                    match thread {
-                        0 | 1 => assert!(cache.set(1, SET)),
-                        2 | 3 => drop(cache.get_swr(&1, |_| Ok(LATE)).expect("never fails")),
-                        _ => assert_ne!(cache.get(&1, |_| Ok(NEXT)).expect("never fails"), OLD),
+    for _ in 0..scaled(60) {
+        let gate = Arc::new(Barrier::new(6));
+        let threads: Vec<_> = (0..6)
+            .map(|thread| {
+                let (cache, gate) = (cache.clone(), Arc::clone(&gate));
+                go(move || {
+                    gate.wait();
+                    for _ in 0..1_000 {
+                        match thread {
+                            0 | 1 => assert!(cache.set(1, SET)),
+                            2 | 3 => drop(cache.get_swr(&1, |_| Ok(LATE)).expect("never fails")),
+                            _ => assert_ne!(cache.get(&1, |_| Ok(NEXT)).expect("never fails"), OLD),
+                        }
                     }
-                }
+                })
             })
-        })
-        .collect();
-    threads.into_iter().for_each(Going::end);
+            .collect();
+        threads.into_iter().for_each(Going::end);
+    }
 }
 
 #[test]

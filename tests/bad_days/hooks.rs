@@ -8,7 +8,7 @@ use std::thread;
 use lastcache::{Builder, CallerRuns, Job, ManualClock, Verdict};
 
 use crate::controlled::{
-    Cache, Collected, Error, Failure, PATIENCE, STALE, builder, go, message, never, until,
+    Cache, Collected, Error, Failure, PATIENCE, STALE, builder, ended, go, message, never, until,
 };
 
 type Setting = fn(Builder<u32, u32, Failure>, Arc<AtomicBool>) -> Builder<u32, u32, Failure>;
@@ -167,7 +167,7 @@ fn the_verdict_is_not_asked_of_a_panic_nor_is_on_error_told() {
         clock.advance(STALE);
         if background {
             let served = cache.get_swr(&1, |_| panic!("boom")).expect("stale");
-            let ended = served.refresh().expect("started").wait();
+            let ended = ended(served.refresh().expect("started"));
             assert!(matches!(ended, Err(Error::Panicked)));
         } else {
             let panic = catch_unwind(AssertUnwindSafe(|| cache.get(&1, |_| panic!("boom"))));

@@ -5,10 +5,11 @@
 
 use std::borrow::Borrow;
 use std::cell::Cell;
-use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::hash::{BuildHasher, Hash, Hasher};
 use std::thread;
 use std::time::Duration;
 
+use foldhash::fast::FixedState;
 use lastcache::{Cache, CallerRuns, ManualClock};
 
 use super::bench::{Fault, secs};
@@ -163,12 +164,12 @@ impl Drop for Val {
     }
 }
 
-/// The default hasher, or one that gives all keys the same hash, so that `Eq` runs often.
+/// An ordinary hasher, the same in every run, or one that gives all keys the same hash, so that `Eq` runs often.
 #[derive(Clone)]
-pub(crate) struct Maybe(Option<RandomState>);
+pub(crate) struct Maybe(Option<FixedState>);
 
 pub(crate) enum MaybeHasher {
-    Random(<RandomState as BuildHasher>::Hasher),
+    Ordinary(<FixedState as BuildHasher>::Hasher),
     Constant,
 }
 
@@ -178,20 +179,20 @@ impl BuildHasher for Maybe {
     fn build_hasher(&self) -> MaybeHasher {
         self.0
             .as_ref()
-            .map_or(MaybeHasher::Constant, |random| MaybeHasher::Random(random.build_hasher()))
+            .map_or(MaybeHasher::Constant, |fixed| MaybeHasher::Ordinary(fixed.build_hasher()))
     }
 }
 
 impl Hasher for MaybeHasher {
     fn write(&mut self, bytes: &[u8]) {
-        if let MaybeHasher::Random(hasher) = self {
+        if let MaybeHasher::Ordinary(hasher) = self {
             hasher.write(bytes);
         }
     }
 
     fn finish(&self) -> u64 {
         match self {
-            MaybeHasher::Random(hasher) => hasher.finish(),
+            MaybeHasher::Ordinary(hasher) => hasher.finish(),
             MaybeHasher::Constant => 0,
         }
     }
@@ -206,7 +207,7 @@ pub(crate) fn cache_of(collide: bool) -> (ManualClock, Grudging) {
     let clock = ManualClock::new();
     let cache = Cache::<Key, Val>::builder()
         .error_type::<Fault>()
-        .hasher(Maybe((!collide).then(RandomState::new)))
+        .hasher(Maybe((!collide).then(|| FixedState::with_seed(1))))
         .capacity(CAPACITY)
         .stale_if_error(Duration::MAX)
         .executor(CallerRuns)

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
@@ -13,7 +13,7 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::sync::watch;
 
 /// How the upstream is.
@@ -27,7 +27,7 @@ pub(crate) enum Health {
     Unavailable,
     /// It hangs up on whoever asks, and takes no note of it.
     HangingUp,
-    /// It does not listen, for good.
+    /// It does not listen, for good; nobody else gets its port.
     Gone,
 }
 
@@ -59,16 +59,29 @@ pub(crate) struct Upstream {
     address: SocketAddr,
     health: watch::Sender<Health>,
     told: Arc<Mutex<Told>>,
+    /// Keeps the port, and never listens.
+    _port: Option<TcpSocket>,
+}
+
+/// A socket that shares its port with the others from here.
+fn bound(port: u16) -> TcpSocket {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    #[cfg(unix)]
+    socket.set_reuseport(true).expect("a port can be shared");
+    socket.bind(([127, 0, 0, 1], port).into()).expect("loopback has a free port");
+    socket
 }
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback has a free port");
-        let address = listener.local_addr().expect("it is bound");
+        let socket = bound(0);
+        let address = socket.local_addr().expect("it is bound");
+        let port = cfg!(unix).then(|| bound(address.port()));
+        let listener = socket.listen(1_024).expect("nobody else listens");
         let (health, watching) = watch::channel(Health::Up);
         let told = Arc::default();
         drop(tokio::spawn(accept(listener, watching, Arc::clone(&told))));
-        Upstream { address, health, told }
+        Upstream { address, health, told, _port: port }
     }
 
     pub(crate) fn authority(&self) -> Authority {
@@ -93,6 +106,12 @@ impl Upstream {
     /// Changes how it is, for requests that it holds too.
     pub(crate) fn turn(&self, health: Health) {
         self.health.send_replace(health);
+    }
+
+    /// Whether it refuses whoever connects.
+    pub(crate) fn refuses(&self) -> bool {
+        let refused = TcpStream::connect(self.address).map_err(|error| error.kind());
+        refused.is_err_and(|kind| kind == io::ErrorKind::ConnectionRefused)
     }
 
     /// What it was asked since the last time this was called.

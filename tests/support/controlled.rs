@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use lastcache::{Builder, Executor, Job, ManualClock};
+use lastcache::{Builder, Executor, Job, ManualClock, RefreshHandle};
 
 /// How long a test waits for what must happen before it fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -45,7 +45,7 @@ pub(crate) fn builder<V>(clock: &ManualClock) -> Builder<u32, V, Failure> {
 }
 
 /// Goes on as soon as `condition` holds, and fails when it never does.
-pub(crate) fn until(what: &str, condition: impl Fn() -> bool) {
+pub(crate) fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let start = Instant::now();
     while !condition() {
         assert!(start.elapsed() < PATIENCE, "never happened: {what}");
@@ -162,6 +162,13 @@ impl<T> Going<T> {
             Err(panic) => message(&*panic),
         }
     }
+}
+
+/// How a refresh ended. Who waits for it must be woken: a bounded wait would look once more by itself.
+pub(crate) fn ended<V: Send + Sync + 'static>(
+    refresh: RefreshHandle<u32, V, Failure>,
+) -> Result<(), Error> {
+    go(move || refresh.wait()).end()
 }
 
 /// A panic's message.

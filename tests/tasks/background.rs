@@ -12,7 +12,7 @@ use std::time::Duration;
 use lastcache::{BackOff, Error, Job, ManualClock, RefreshHandle, State};
 
 use super::controlled::{
-    Cache, Collected, Failure, PATIENCE, STALE, builder, go, never, secs, until,
+    Cache, Collected, Failure, PATIENCE, STALE, builder, ended, go, never, secs, until,
 };
 use super::fetches::{Gate, absurd};
 use super::support::{Bell, at_once, block_on, turns};
@@ -54,7 +54,7 @@ fn a_thread_may_run_it_too() {
     let thread = go(move || job.run());
     until("it runs", || gate.begun() == 1);
     gate.open(Ok(11));
-    assert!(refresh.wait().is_ok());
+    assert!(ended(refresh).is_ok());
     thread.end();
     assert_eq!(cache.peek(&1).as_deref(), Some(&11));
 }
@@ -78,7 +78,7 @@ fn a_thread_that_runs_it_polls_again_only_when_it_is_woken() {
     drop(at_once(cache.get_swr_async(&1, fetch)).expect("stale"));
     let job = jobs.next();
     let thread = go(move || job.run());
-    let waker = given.recv().expect("it is polled");
+    let waker = given.recv_timeout(PATIENCE).expect("it is polled");
     // Turns enough for one who would poll at once.
     (0..1_000).for_each(|_| thread::yield_now());
     assert_eq!(polls.load(SeqCst), 1);
@@ -173,7 +173,7 @@ fn close_is_told_to_every_handle_on_what_was_queued_and_starts_no_back_off() {
 
     assert!(!runs.is_done() && !cache.close_timeout(Duration::ZERO), "what has a permit goes on");
     jobs.next().run();
-    assert!(runs.wait().is_ok() && cache.close_timeout(Duration::ZERO));
+    assert!(ended(runs).is_ok() && cache.close_timeout(Duration::ZERO));
     assert_eq!((cache.peek(&1).as_deref(), jobs.len()), (Some(&11), 0));
 }
 
@@ -199,7 +199,7 @@ fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_nothing_that_runs_fr
     assert!(catch_unwind(AssertUnwindSafe(|| cache.close())).is_err());
     assert_eq!(bell.rung(), 1, "what runs is woken");
     assert!(bell.poll(pin!(&mut job)).is_ready());
-    assert!(matches!(refresh.wait(), Err(Error::Closed)));
+    assert!(matches!(ended(refresh), Err(Error::Closed)));
 }
 
 #[test]
@@ -209,7 +209,7 @@ fn a_job_of_a_closed_cache_polls_nothing() {
     cache.close();
     jobs.next().run();
     assert_eq!((gate.begun(), cache.stats().refreshes), (0, 1), "it began, and its fetch did not");
-    assert!(matches!(refresh.wait(), Err(Error::Closed)));
+    assert!(matches!(ended(refresh), Err(Error::Closed)));
 }
 
 #[test]
@@ -222,7 +222,7 @@ fn the_last_handle_cancels_it_too() {
     drop(cache);
     assert_eq!(bell.rung(), 1);
     assert!(bell.poll(pin!(&mut job)).is_ready());
-    assert!(matches!(refresh.wait(), Err(Error::Closed)));
+    assert!(matches!(ended(refresh), Err(Error::Closed)));
 }
 
 #[test]
@@ -249,7 +249,7 @@ fn without_an_executor_a_thread_of_the_cache_polls_it() {
     let served = at_once(cache.get_swr_async(&1, gate.fetch())).expect("stale");
     until("it is polled", || gate.begun() == 1);
     gate.open(Ok(11));
-    assert!(served.refresh().expect("started").wait().is_ok());
+    assert!(ended(served.refresh().expect("started")).is_ok());
     assert_eq!(cache.peek(&1).as_deref(), Some(&11));
 }
 

@@ -1,6 +1,7 @@
 //! What the programs share: a small cache, fetches that are counted, calls that are cancelled.
 
 use std::future::poll_fn;
+use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -21,7 +22,10 @@ pub(super) struct Value {
     pub(super) serial: usize,
 }
 
-pub(super) type Small = Cache<u8, Value, &'static str>;
+/// Hashes alike in every run, so that a printed schedule replays what it was printed for.
+type Fixed = BuildHasherDefault<DefaultHasher>;
+type Settings = Builder<u8, Value, &'static str, Fixed>;
+pub(super) type Small = Cache<u8, Value, &'static str, Fixed>;
 
 /// A cache, its clock, and what is known of the fetches. Std's atomics: no step hangs on them.
 #[derive(Clone)]
@@ -67,12 +71,11 @@ impl Known {
 
 impl World {
     /// Fresh for 10 s, stale for 20 more.
-    pub(super) fn new(
-        settings: impl FnOnce(Builder<u8, Value, &'static str>) -> Builder<u8, Value, &'static str>,
-    ) -> World {
+    pub(super) fn new(settings: impl FnOnce(Settings) -> Settings) -> World {
         let clock = ManualClock::new();
         let builder = Cache::<u8, Value>::builder()
             .error_type::<&'static str>()
+            .hasher(Fixed::new())
             .ttl(Duration::from_secs(10))
             .stale_while_revalidate(Duration::from_secs(20))
             .stale_if_error(Duration::from_secs(20))
