@@ -284,7 +284,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// Where the time comes from; chosen by the windows unless given, see [`Clock`].
+    /// Where the time comes from; chosen by the windows unless given, see [`Clock`]. With a time below a
+    /// second that is the precise clock; from 10 ms on [`Clock::coarse`] will do, which is quicker to read.
     ///
     #[doc = include_str!("examples/clock.md")]
     pub fn clock(mut self, clock: impl Into<Clock>) -> Self {
