@@ -32,6 +32,14 @@ where
     /// Concurrent callers of one key run one fetch: its caller leads, the others wait for its outcome
     /// and all get the same. A fresh value is returned without running anything.
     ///
+    /// It blocks its thread while it waits, so it is not for tasks: on a runtime with one thread, the load it
+    /// waits for may be one that only this thread polls, and then it waits for ever. A task calls
+    /// [`get_async`](Cache::get_async).
+    ///
+    /// A key may be asked for in a borrowed form whose `ToOwned` is `K`: `&str` for `String`. For keys
+    /// such as `Arc<str>`, `Box<str>` or `&'static str` it is a reference to the key itself. (What never
+    /// fetches, [`peek`](Cache::peek) or [`delete`](Cache::delete), takes any borrowed form.)
+    ///
     /// # Errors
     ///
     /// [`Error::Fetch`] with the fetch's error, shared by all who waited; [`Error::Panicked`] when
@@ -58,6 +66,8 @@ where
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "get_or_insert_with")]
+    #[doc(alias = "try_get_with")]
     #[inline]
     pub fn get<Q, F>(&self, key: &Q, fetch: F) -> Result<V, Error<E>>
     where
@@ -69,7 +79,22 @@ where
         self.get_with(key, V::clone, fetch)
     }
 
-    /// As [`get`](Cache::get), and reads the value in place instead of cloning it.
+    /// As [`get`](Cache::get), not for tasks either, and reads the value in place instead of cloning it.
+    ///
+    /// `read` may be shown a stale value, where a fallback is served; on an error it is not called. It may
+    /// call the cache.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Cache::get), and where `read` does.
+    ///
+    /// # Cost
+    ///
+    /// As [`get`](Cache::get), without the clone.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -79,10 +104,6 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Cache::get).
     #[inline]
     pub fn get_with<Q, F, R>(
         &self,
@@ -118,8 +139,24 @@ where
         }
     }
 
-    /// As [`get`](Cache::get), and says how old the value is, whether stale, and why; it is served by
-    /// reference. Go v2's `GetStale`, v1's `LoadOrStore`.
+    /// The value of a key in place, fresh if it can be had, with its age and [`State`](crate::State). Go
+    /// v2's `GetStale`, v1's `LoadOrStore`.
+    ///
+    /// Loads, joins and falls back as [`get`](Cache::get), and is not for tasks either: those call
+    /// [`get_stale_async`](Cache::get_stale_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Cost
+    ///
+    /// A hit as [`get`](Cache::get)'s, without the clone; it takes up one of the thread's eight guards
+    /// until it is dropped (see [`Served`]).
     ///
     /// ```
     /// # use lastcache::{Cache, ManualClock, State};
@@ -136,10 +173,6 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Cache::get).
     #[inline]
     pub fn get_stale<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
     where
@@ -167,7 +200,22 @@ where
     ///
     /// It never waits while a servable stale value is in that window: when all permits are taken the
     /// refresh is queued, once per key; when the queue is full it is skipped and the next stale read
-    /// tries again. Outside the window the caller runs `fetch` itself, or waits.
+    /// tries again. Outside the window the caller runs `fetch` itself, or waits: so it is not for tasks,
+    /// which call [`get_swr_async`](Cache::get_swr_async).
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Cache::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get`](Cache::get), and where the executor does. A panic of a background `fetch` harms nobody:
+    /// it is a failed fetch, of which `on_panic` is told.
+    ///
+    /// # Cost
+    ///
+    /// A hit as [`get_stale`](Cache::get_stale)'s, also a stale one while its key is refreshed. A background
+    /// refresh allocates three times in all, once more if it has to queue.
     ///
     /// ```
     /// # use lastcache::{CallerRuns, Cache, ManualClock};
@@ -182,10 +230,6 @@ where
     /// # Ok(())
     /// # }
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// As [`get`](Cache::get).
     #[inline]
     pub fn get_swr<Q, F>(&self, key: &Q, fetch: F) -> Result<Served<K, V, E>, Error<E>>
     where

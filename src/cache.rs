@@ -17,7 +17,9 @@ use crate::table::Fate;
 /// A lock-free concurrent cache of loaded values; see the [crate's page](crate) for what it does.
 ///
 /// A handle: clones share the cache, and the last one dropped closes it and frees all that nobody is
-/// served any more. It is `Send + Sync` and needs no runtime.
+/// served any more. It is `Send + Sync` and needs no runtime. `E` is the error of the fetches, `S` the hasher:
+/// what is not the default is told to the builder, by [`error_type`](crate::Builder::error_type) and
+/// [`hasher`](crate::Builder::hasher).
 ///
 /// ```
 /// use lastcache::Cache;
@@ -39,19 +41,23 @@ where
     E: Send + Sync + 'static,
     S: BuildHasher + Send + Sync + 'static,
 {
-    /// Whatever servable value is there, stale or fresh. Never fetches, never waits.
+    /// Whatever servable value is there, stale or fresh: with the default windows, any. Never fetches, never
+    /// waits.
     ///
-    /// Counts neither as a hit nor as a use.
+    /// Counts neither as a hit nor as a use: in a cache that is read by `peek` alone, eviction does not know
+    /// what is asked for. Any call of the `get` family is a use, also one that never runs its fetch.
+    ///
+    /// # Panics
+    ///
+    /// Where the key's `Hash` or `Eq` does.
     ///
     /// ```
     /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let cache: Cache<u32, u32> = Cache::builder().build()?;
     /// assert!(cache.peek(&1).is_none());
     /// cache.set(1, 10);
     /// assert_eq!(cache.peek(&1).as_deref(), Some(&10));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn peek<Q>(&self, key: &Q) -> Option<Served<K, V, E>>
     where
@@ -66,7 +72,8 @@ where
     ///
     /// A load of the key that is under way is late from here on: its callers are woken with this
     /// value, its own is not stored. A value that finds no room (too heavy, or nothing can be evicted
-    /// for it) is given to those callers and not kept; the older value of its key goes all the same.
+    /// for it) is given to those callers and not kept; the older value of its key goes all the same. It is
+    /// no use either, see [`peek`](Cache::peek).
     ///
     /// # Panics
     ///
@@ -79,13 +86,12 @@ where
     ///
     /// ```
     /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let cache: Cache<&str, u32> = Cache::builder().build()?;
     /// assert!(cache.set("a", 1));
     /// assert_eq!(cache.get(&"a", |_| Ok(2))?, 1);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "insert")]
     pub fn set(&self, key: K, value: V) -> bool {
         let draft = self.core.draft(&key, value);
         let now = draft.published;
@@ -97,16 +103,20 @@ where
     /// A load under way is detached: callers that joined it get its result, it is not stored, and
     /// callers from now on start a new one.
     ///
+    /// # Panics
+    ///
+    /// Where the key's `Hash` or `Eq` does.
+    ///
     /// ```
     /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let cache: Cache<u32, u32> = Cache::builder().build()?;
     /// cache.set(1, 10);
     /// assert!(cache.delete(&1));
     /// assert!(!cache.delete(&1));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[doc(alias = "remove")]
+    #[doc(alias = "invalidate")]
     pub fn delete<Q>(&self, key: &Q) -> bool
     where
         K: Borrow<Q>,
@@ -118,18 +128,20 @@ where
     /// How long a key is still fresh, or for how long it has been stale; `None` when there is nothing
     /// servable.
     ///
+    /// # Panics
+    ///
+    /// Where the key's `Hash` or `Eq` does.
+    ///
     /// ```
     /// # use lastcache::{Cache, ManualClock, Ttl};
     /// # use std::time::Duration;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let clock = ManualClock::new();
     /// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).build()?;
     /// cache.set(1, 10);
     /// clock.advance(Duration::from_secs(45));
     /// assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::from_secs(15))));
     /// assert_eq!(cache.ttl(&2), None);
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn ttl<Q>(&self, key: &Q) -> Option<Ttl>
     where
@@ -140,16 +152,18 @@ where
         Some(held.ttl(now))
     }
 
-    /// Whether something servable is there, stale or fresh.
+    /// Whether something servable is there, stale or fresh: with the default windows, anything.
+    ///
+    /// # Panics
+    ///
+    /// Where the key's `Hash` or `Eq` does.
     ///
     /// ```
     /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let cache: Cache<String, u32> = Cache::builder().build()?;
     /// cache.set("a".to_owned(), 1);
     /// assert!(cache.contains_key("a") && !cache.contains_key("b"));
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn contains_key<Q>(&self, key: &Q) -> bool
     where
@@ -221,23 +235,26 @@ where
     }
 
     /// Takes every key out, as [`delete`](Cache::delete) would one by one: loads under way are
-    /// detached, and a key set meanwhile may stay. Blocks nobody.
+    /// detached, and a key set meanwhile may stay. Blocks nobody. Goes through the whole table.
     ///
     /// ```
     /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let cache: Cache<u32, u32> = Cache::builder().build()?;
     /// cache.set(1, 10);
     /// cache.clear();
     /// assert!(cache.is_empty());
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn clear(&self) {
         self.core.table.clear();
     }
 
-    /// What the cache has done so far.
+    /// What the cache has done so far, summed over the 65 cells in which threads count.
+    ///
+    /// ```
+    /// # let cache = lastcache::Cache::<u32, u32>::builder().build().expect("the defaults");
+    /// assert_eq!((cache.get(&1, |_| Ok(10)).ok(), cache.stats().misses), (Some(10), 1));
+    /// ```
     pub fn stats(&self) -> Stats {
         self.core.counters.read()
     }
@@ -299,7 +316,8 @@ where
     /// Calls `f` with every servable entry and its time left, stale ones too, until it says `false`.
     ///
     /// No key twice, and nothing that is past its windows by the time it is shown. Blocks nobody, and `f`
-    /// may call the cache: what is set or deleted meanwhile may or may not be seen. The Go module's `Range`.
+    /// may call the cache: what is set or deleted meanwhile may or may not be seen. Goes through the
+    /// whole table, empty parts too. The Go module's `Range`.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -316,6 +334,7 @@ where
     /// # Ok(())
     /// # }
     /// ```
+    #[doc(alias = "for_each")]
     pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool) {
         for entry in self.iter() {
             if !f(entry.key(), entry.value(), entry.ttl()) {
@@ -324,7 +343,7 @@ where
         }
     }
 
-    /// The servable entries, as [`range`](Cache::range) visits them.
+    /// The servable entries, as [`range`](Cache::range) visits them, at the same cost.
     ///
     /// ```
     /// # use lastcache::Cache;

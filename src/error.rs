@@ -32,12 +32,24 @@ pub enum Error<E> {
     /// The fetch of a key asked for the same key and would have had to wait for itself. Told wherever
     /// thread-locals work; in the destructor of one, as its thread ends, such a fetch may wait for ever.
     Reentrant,
-    /// The refresh was given up without an outcome: the cache was closed, or its job was dropped.
+    /// The refresh was given up without an outcome: the cache was closed, or its job was dropped. Told by
+    /// a [`RefreshHandle`](crate::RefreshHandle), never by the `get` family.
     Closed,
 }
 
 impl<E> Error<E> {
     /// The fetch's own error, if it was that.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<&str, u32> = Cache::builder().build()?;
+    /// let error = cache.get(&"x", |key| Ok(key.parse()?)).unwrap_err();
+    /// let own = error.fetch_error().expect("neither a panic nor re-entrance");
+    /// assert!(own.is::<std::num::ParseIntError>());
+    /// # Ok(())
+    /// # }
+    /// ```
     pub fn fetch_error(&self) -> Option<&E> {
         match self {
             Error::Fetch(error) => Some(error),

@@ -32,6 +32,48 @@ use crate::table::Hashed;
 /// thread for a task's. They take the fetch as a future and poll it only if they lead. They need no
 /// runtime, work on any, and are `Send` where the fetch, the key and the value are.
 ///
+/// **Not the blocking calls in a task.** [`get`](Cache::get), [`get_with`](Cache::get_with),
+/// [`get_stale`](Cache::get_stale), [`get_swr`](Cache::get_swr) and
+/// [`RefreshHandle::wait`](crate::RefreshHandle::wait) block their thread while they wait. On a runtime with one
+/// thread, what they wait for may be a load that only this thread polls: then they wait for ever.
+///
+/// **The fetch** is a future and no closure, so it is given no `&K`. It is built on each call, on a hit too:
+/// an `async` block, which does nothing until it is polled, costs next to nothing. That of
+/// [`get_swr_async`](Cache::get_swr_async) is `'static`: clone into it what it needs. The call's own future borrows
+/// the key. `cache.get_async(&format!("user:{id}"), …)` can be awaited on the spot, but not be kept in a variable:
+/// give the key a `let` of its own.
+///
+/// ```
+/// use std::sync::Arc;
+/// use lastcache::{BoxError, Cache, Error};
+///
+/// struct Database;
+/// impl Database {
+///     async fn name(&self, key: &str) -> Result<String, BoxError> {
+///         Ok(format!("name of {key}"))
+///     }
+/// }
+///
+/// struct Users {
+///     names: Cache<String, String>,
+///     database: Arc<Database>,
+/// }
+/// impl Users {
+///     async fn name(&self, id: u32) -> Result<String, Error<BoxError>> {
+///         let key = format!("user:{id}");
+///         let (database, for_fetch) = (Arc::clone(&self.database), key.clone());
+///         let fetch = async move { database.name(&for_fetch).await };
+///         Ok(self.names.get_swr_async(&key, fetch).await?.clone())
+///     }
+/// }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let users = Users { names: Cache::builder().build()?, database: Arc::new(Database) };
+/// assert_eq!(users.name(7).await?, "name of user:7");
+/// # Ok(())
+/// # }
+/// ```
+///
 /// **Cancellation.** Dropping such a future is always safe. One that leads frees the key: whoever
 /// joined it starts over, with a fetch of its own, and nobody fails. One that joined leaves nothing behind.
 /// One that leads and is kept alive without being polled holds its key, as a fetch that hangs does: bound
@@ -58,6 +100,10 @@ where
     /// # Cancellation
     ///
     /// See [Async](#async).
+    ///
+    /// # Cost
+    ///
+    /// As [`get`](Cache::get), the future aside.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -100,6 +146,10 @@ where
     /// # Errors
     ///
     /// As [`get`](Cache::get).
+    ///
+    /// # Panics
+    ///
+    /// As [`get_async`](Cache::get_async).
     ///
     /// # Cancellation
     ///
@@ -157,9 +207,19 @@ where
     ///
     /// As [`get`](Cache::get).
     ///
+    /// # Panics
+    ///
+    /// As [`get_async`](Cache::get_async), and where the executor does. A panic of a background `fetch` harms
+    /// nobody.
+    ///
     /// # Cancellation
     ///
     /// See [Async](#async). Dropping this future does not cancel the refresh that it started.
+    ///
+    /// # Cost
+    ///
+    /// As [`get_stale_async`](Cache::get_stale_async); a background refresh allocates as that of
+    /// [`get_swr`](Cache::get_swr).
     ///
     /// ```
     /// # use lastcache::{Cache, ManualClock};

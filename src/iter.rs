@@ -8,6 +8,20 @@ use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 
 /// One entry met on the way through a cache: it stays what it was, whatever becomes of the key.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, ManualClock, Ttl};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache: Cache<u32, &str> = Cache::builder().clock(ManualClock::new()).build()?;
+/// cache.set(1, "one");
+/// let entry = cache.iter().next().expect("one entry");
+/// cache.delete(&1);
+/// assert_eq!((entry.key(), entry.value()), (&1, &"one"));
+/// assert_eq!(entry.ttl(), Ttl::Left(Duration::from_secs(60)));
+/// # Ok(())
+/// # }
+/// ```
 pub struct Entry<K, V, E> {
     snapshot: Arc<Snapshot<K, V, E>>,
     ttl: Ttl,
@@ -41,6 +55,22 @@ impl<K: fmt::Debug, V: fmt::Debug, E> fmt::Debug for Entry<K, V, E> {
 }
 
 /// The entries of a cache; see [`Cache::iter`](crate::Cache::iter). Collects one bucket's keys at a time.
+///
+/// ```
+/// use lastcache::Cache;
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let cache: Cache<u32, u32> = Cache::builder().build()?;
+/// (0..100).for_each(|n| _ = cache.set(n, n * n));
+/// for entry in &cache {
+///     if entry.key() % 2 == 1 {
+///         cache.delete(entry.key()); // it holds up nobody, its own loop neither
+///     }
+/// }
+/// assert_eq!(cache.iter().map(|entry| entry.value() % 2).sum::<u32>(), 0);
+/// assert_eq!(cache.len(), 50);
+/// # Ok(())
+/// # }
+/// ```
 pub struct Iter<'a, K, V, E, S> {
     core: &'a Core<K, V, E, S>,
     home: usize,

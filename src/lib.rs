@@ -5,6 +5,9 @@
 //! It implements stale-while-revalidate and stale-if-error (RFC 5861) with built-in single flight,
 //! after the Go module LastCache; [`coming_from_go`] maps its names.
 //!
+//! Unless you say otherwise, a value is fresh for 60 s; `get` serves nothing stale, as `stale_if_error` is
+//! zero; `get_swr` serves stale values however old, as `stale_while_revalidate` has no end.
+//!
 //! A cache holds at most `capacity` entries (10,000 by default), in a table whose memory is all taken
 //! when it is built.
 //!
@@ -49,7 +52,8 @@
 //!
 //! [`get_async`](Cache::get_async), [`get_stale_async`](Cache::get_stale_async) and
 //! [`get_swr_async`](Cache::get_swr_async) are the same for tasks: the caller polls the fetch, which is a
-//! future, and a wait is a pending poll. They need no runtime.
+//! future, and a wait is a pending poll. They need no runtime. The blocking calls are not for tasks: on a
+//! runtime with one thread they may wait for ever for what only that thread polls.
 //!
 //! All of them share one *flight* per key: one *leader* runs the fetch, *joiners* wait, and all get the
 //! same outcome, which is the first: a [`set`](Cache::set) during the load ends the wait with its value.
@@ -74,6 +78,68 @@
 //! * **The clock steps back**: nothing panics, and nothing is served past its windows by more than the
 //!   step.
 //!
+//! # Errors of your own
+//!
+//! The fetches of a `Cache<K, V>` fail with a [`BoxError`], which `?` makes of any error. For a type of your
+//! own, tell the builder: [`error_type`](Builder::error_type), before the hooks that take an error. All callers of
+//! a flight share one error, so it comes as an `Arc<E>`, inside [`Error::Fetch`];
+//! [`fetch_error`](Error::fetch_error) gives it by reference. [`Error`] has no `source()`, since a boxed error is
+//! none: to keep the chain, make the `Arc` the source of your callers' error.
+//!
+//! ```
+//! use std::{error::Error, fmt, sync::Arc};
+//! use lastcache::Cache;
+//!
+//! #[derive(Debug)]
+//! enum DbError { Down, NoRow }
+//!
+//! #[derive(Debug)]
+//! enum ApiError { NotFound, Database(Arc<DbError>), Cache(String) }
+//!
+//! impl From<lastcache::Error<DbError>> for ApiError {
+//!     fn from(error: lastcache::Error<DbError>) -> ApiError {
+//!         match error {
+//!             lastcache::Error::Fetch(e) if matches!(*e, DbError::NoRow) => ApiError::NotFound,
+//!             lastcache::Error::Fetch(e) => ApiError::Database(e),
+//!             other => ApiError::Cache(other.to_string()), // a panic, or re-entrance
+//!         }
+//!     }
+//! }
+//! impl Error for ApiError {
+//!     fn source(&self) -> Option<&(dyn Error + 'static)> {
+//!         match self {
+//!             ApiError::Database(e) => Some(e), // an `Arc<DbError>` is an error as well
+//!             _ => None,
+//!         }
+//!     }
+//! }
+//! # impl Error for DbError {}
+//! # impl fmt::Display for DbError {
+//! #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("the database is down") }
+//! # }
+//! # impl fmt::Display for ApiError {
+//! #     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result { f.write_str("no answer") }
+//! # }
+//!
+//! fn name(users: &Cache<u32, String, DbError>, id: u32) -> Result<String, ApiError> {
+//!     let load = |id: &u32| if *id == 0 { Err(DbError::NoRow) } else { Err(DbError::Down) };
+//!     Ok(users.get(&id, load)?)
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn Error>> {
+//! let users: Cache<u32, String, DbError> = Cache::builder().error_type().build()?;
+//! let error = users.get(&1, |_| Err(DbError::Down)).unwrap_err();
+//! match error.fetch_error() {
+//!     Some(own) => assert!(matches!(own, DbError::Down)),
+//!     None => unreachable!("neither a panic nor re-entrance"),
+//! }
+//! assert!(matches!(name(&users, 0), Err(ApiError::NotFound)));
+//! let error = name(&users, 1).unwrap_err();
+//! assert_eq!(error.source().expect("the chain").to_string(), "the database is down");
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # What is lock-free
 //!
 //! | call | progress |
@@ -97,6 +163,11 @@
 //! on to at most a fixed number of values; the builder's [`thread_hot_set`](Builder::thread_hot_set) puts
 //! the like behind the plain calls. Dropping a cache takes time with the number of its values times the
 //! number of threads that were ever alive at once.
+//!
+//! # Feature flags
+//!
+//! `tokio`, off unless asked for: [`Executor`] for `tokio::runtime::Handle`, so that background refreshes run on a
+//! tokio runtime. The async calls need no feature.
 #![deny(unsafe_code)]
 
 mod answer;

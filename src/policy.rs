@@ -147,7 +147,32 @@ impl Default for BackOff {
     }
 }
 
-/// What a fetch error means, decided by the builder's `verdict` hook.
+/// What a fetch error means, decided by the builder's [`verdict`](crate::Builder::verdict) hook.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, ManualClock, Verdict};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// enum Failure { Down, Refused, NoSuchUser }
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, &str, Failure> = Cache::builder()
+///     .error_type()
+///     .stale_if_error(Duration::MAX)
+///     .verdict(|failure| match failure {
+///         Failure::Down => Verdict::ServeStale,
+///         Failure::Refused => Verdict::Propagate,
+///         Failure::NoSuchUser => Verdict::Remove,
+///     })
+///     .clock(&clock)
+///     .build()?;
+/// cache.set(1, "Ada");
+/// clock.advance(Duration::from_secs(61));
+/// assert!(matches!(cache.get(&1, |_| Err(Failure::Down)), Ok("Ada")));
+/// assert!(cache.get(&1, |_| Err(Failure::Refused)).is_err() && cache.contains_key(&1));
+/// assert!(cache.get(&1, |_| Err(Failure::NoSuchUser)).is_err() && !cache.contains_key(&1));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Verdict {
     /// The source is down: serve the stale value if there is one in its window. Starts the back-off.
@@ -161,7 +186,8 @@ pub enum Verdict {
 
 /// Windows decided by the value, by the builder's `lifetime` hook.
 ///
-/// What is not given is the builder's.
+/// What is not given is the builder's. Times are as exact as the clock's steps: on a
+/// [coarse](crate::Clock::coarse) one, a time that is shorter than a step ends with a step.
 ///
 /// ```
 /// use std::time::Duration;
@@ -208,7 +234,23 @@ impl Lifetime {
     }
 }
 
-/// How long an entry is still fresh, or for how long it has not been.
+/// How long an entry is still fresh, or for how long it has not been; from
+/// [`Cache::ttl`](crate::Cache::ttl) and [`Cache::range`](crate::Cache::range).
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, ManualClock, Ttl};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).build()?;
+/// cache.set(1, 10);
+/// clock.advance(Duration::from_secs(59));
+/// assert_eq!(cache.ttl(&1), Some(Ttl::Left(Duration::from_secs(1))));
+/// clock.advance(Duration::from_secs(1));
+/// assert_eq!(cache.ttl(&1), Some(Ttl::Overdue(Duration::ZERO)));
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ttl {
     /// Fresh for this much longer; `Duration::MAX` is for ever.

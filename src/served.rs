@@ -15,6 +15,34 @@ use crate::time::Tick;
 use crate::word::Outcome::{self, Abandoned, Failed, Published};
 
 /// Why a value was served, as of the moment of answering.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{BackOff, BoxError, Cache, ManualClock, State};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, u32> = Cache::builder()
+///     .stale_if_error(Duration::from_secs(600))
+///     .back_off(BackOff::fixed(Duration::from_secs(5)))
+///     .clock(&clock)
+///     .build()?;
+/// let said = |state: State<BoxError>| match state {
+///     State::Fresh => "fresh".to_owned(),
+///     State::Stale => "stale".to_owned(),
+///     State::BackOff { retry_in, .. } => format!("stale, to be tried again in {retry_in:?}"),
+///     State::Fallback { error } => format!("stale: {error}"),
+///     _ => "stale".to_owned(),
+/// };
+/// cache.set(1, 10);
+/// clock.advance(Duration::from_secs(60));
+/// assert_eq!(said(cache.peek(&1).expect("it was set").state()), "stale");
+/// let fallback = cache.get_stale(&1, |_| Err("down".into()))?;
+/// assert_eq!(said(fallback.state()), "stale: fetch failed: down");
+/// let backing_off = cache.get_stale(&1, |_| unreachable!("in back-off"))?;
+/// assert_eq!(said(backing_off.state()), "stale, to be tried again in 5s");
+/// # Ok(())
+/// # }
+/// ```
 #[non_exhaustive]
 #[derive(Clone, Debug)]
 pub enum State<E> {
@@ -81,12 +109,22 @@ impl<K, V, E> Hold<K, V, E> {
 /// loads about three times slower, until it drops some.
 ///
 /// ```
-/// use lastcache::{Cache, State};
+/// use std::time::Duration;
+/// use lastcache::{Cache, ManualClock, State};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cache: Cache<u32, String> = Cache::builder().build()?;
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, String> =
+///     Cache::builder().stale_if_error(Duration::from_secs(600)).clock(&clock).build()?;
 /// let served = cache.get_stale(&7, |key| Ok(format!("value of {key}")))?;
-/// assert_eq!(served.len(), "value of 7".len());
-/// assert!(matches!(served.state(), State::Fresh));
+/// assert_eq!(served.len(), "value of 7".len()); // it derefs to the value
+/// assert!(matches!(served.state(), State::Fresh) && !served.is_stale());
+///
+/// clock.advance(Duration::from_secs(90));
+/// let served = cache.get_stale(&7, |_| Err("down".into()))?;
+/// assert_eq!((served.key(), served.age()), (&7, Duration::from_secs(90)));
+/// assert!(matches!(served.state(), State::Fallback { .. }) && served.is_stale());
+/// let error = served.error().expect("the fetch failed");
+/// assert_eq!(error.to_string(), "fetch failed: down");
 /// # Ok(())
 /// # }
 /// ```
@@ -229,11 +267,35 @@ impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
 /// `Ok` means that there was a value, the refresh's or that of a `set` that came before its end. The
 /// cache need not have kept it: not after a `delete`, nor where it found no room. Holding the handle keeps
 /// the flight's outcome alive, nothing more.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, Job, ManualClock};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let (jobs, run_later) = std::sync::mpsc::channel();
+/// let cache: Cache<u32, u32> = Cache::builder()
+///     .clock(&clock)
+///     .executor(move |job: Job| drop(jobs.send(job)))
+///     .build()?;
+/// cache.set(1, 10);
+/// clock.advance(Duration::from_secs(61));
+/// let refresh = cache.get_swr(&1, |_| Ok(20))?.refresh().expect("started by this call");
+/// assert!(!refresh.is_done());
+/// assert!(refresh.wait_timeout(Duration::ZERO).is_none());
+/// run_later.recv()?.run();
+/// assert!(refresh.is_done());
+/// refresh.wait()?; // a task: `refresh.await?`
+/// assert_eq!(cache.get(&1, |_| unreachable!("it was refreshed"))?, 20);
+/// # Ok(())
+/// # }
+/// ```
 pub struct RefreshHandle<K, V, E>(Ticket<K, V, E>);
 
 impl<K, V, E> RefreshHandle<K, V, E> {
     /// Waits for the end of the refresh. In a background fetch that may be for ever: the refresh may be
-    /// queued for the very permit of that fetch.
+    /// queued for the very permit of that fetch. It blocks its thread, so a task awaits the handle instead:
+    /// where only this thread polls the refresh, this waits for ever.
     ///
     /// # Errors
     ///
@@ -244,7 +306,8 @@ impl<K, V, E> RefreshHandle<K, V, E> {
         result(self.0.wait())
     }
 
-    /// Waits for the end of the refresh, at most `d` of real time; `None` when that was not enough.
+    /// As [`wait`](RefreshHandle::wait), not for tasks either, but at most `d` of real time; `None` when that
+    /// was not enough.
     ///
     /// # Errors
     ///

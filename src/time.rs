@@ -53,13 +53,24 @@ impl Tick {
 /// Where the cache reads the time from.
 ///
 /// The builder picks one if none is given: [`coarse`](Clock::coarse) when every configured time is
-/// at least a second and no `lifetime` hook is set, else [`precise`](Clock::precise).
+/// at least a second and no `lifetime` hook is set, else [`precise`](Clock::precise). A
+/// [`ManualClock`], or a reference to one, converts into it.
 ///
 /// ```
-/// use lastcache::{Cache, Clock};
+/// use std::time::Duration;
+/// use lastcache::{Cache, Clock, Lifetime, Ttl};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let cache: Cache<u32, u32> = Cache::builder().clock(Clock::precise()).build()?;
-/// assert!(cache.set(1, 10));
+/// // Windows by value, all of them long: the coarse clock will do.
+/// let cache: Cache<u32, u64> = Cache::builder()
+///     .lifetime(|_, minutes| Lifetime::new().ttl(Duration::from_secs(60 * minutes)))
+///     .clock(Clock::coarse())
+///     .build()?;
+/// cache.set(1, 10);
+/// assert!(matches!(cache.ttl(&1), Some(Ttl::Left(left)) if left <= Duration::from_secs(600)));
+///
+/// // A short one, to be kept to more closely.
+/// let short = Cache::<u32, u32>::builder().ttl(Duration::from_millis(5));
+/// assert!(short.clock(Clock::precise()).build().is_ok());
 /// # Ok(())
 /// # }
 /// ```
@@ -85,6 +96,9 @@ impl Clock {
     /// The kernel's coarse monotonic clock: steps of 1 to 10 ms, about 3 ns to read.
     ///
     /// Where the system has none (anything but Linux) this is [`precise`](Clock::precise).
+    ///
+    /// What is to last shorter than a step ends with a step, sooner or later than it should. So `build`
+    /// refuses this clock with times below 10 ms; those that a `lifetime` hook gives it cannot know.
     pub fn coarse() -> Clock {
         #[cfg(target_os = "linux")]
         return Clock(Source::Coarse(coarse_nanos().wrapping_sub(1)));
@@ -142,6 +156,9 @@ fn saturating_nanos(d: Duration) -> u64 {
 /// cache.set("answer", 42);
 /// clock.advance(Duration::from_secs(61));
 /// assert_eq!(cache.ttl("answer"), Some(Ttl::Overdue(Duration::from_secs(1))));
+/// clock.set(Duration::from_secs(20)); // back
+/// assert_eq!(clock.now(), Duration::from_secs(20));
+/// assert_eq!(cache.ttl("answer"), Some(Ttl::Left(Duration::from_secs(40))));
 /// # Ok(())
 /// # }
 /// ```

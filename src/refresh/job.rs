@@ -15,7 +15,8 @@ use crate::threads::Work;
 
 /// Where background refreshes run, in place of the cache's own threads.
 ///
-/// Implemented for every `Fn(Job) + Send + Sync`. At most `max_concurrent_refresh` jobs are out at
+/// Implemented for every `Fn(Job) + Send + Sync` (write `|job: Job|`: the type is not inferred),
+/// and with the feature `tokio` for `tokio::runtime::Handle`. At most `max_concurrent_refresh` jobs are out at
 /// once; each is to be run, polled to its end, or dropped.
 ///
 /// # Concurrency
@@ -57,6 +58,20 @@ impl<F: Fn(Job) + Send + Sync + 'static> Executor for F {
 ///
 /// The one documented exception to "a stale read never blocks". The value that is served was chosen
 /// before: the caller gets the old one.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, CallerRuns, ManualClock};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, u32> = Cache::builder().clock(&clock).executor(CallerRuns).build()?;
+/// cache.set(1, 10);
+/// clock.advance(Duration::from_secs(61));
+/// assert_eq!(*cache.get_swr(&1, |_| Ok(20))?, 10);
+/// assert_eq!(cache.peek(&1).as_deref(), Some(&20)); // by the time the call returned
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, Default)]
 pub struct CallerRuns;
 
@@ -66,6 +81,26 @@ impl Executor for CallerRuns {
     }
 }
 
+/// Blocking jobs go to `spawn_blocking`, the others to `spawn`.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, ManualClock};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, u32> = Cache::builder()
+///     .clock(&clock)
+///     .executor(tokio::runtime::Handle::current())
+///     .build()?;
+/// cache.set(1, 10);
+/// clock.advance(Duration::from_secs(61));
+/// let served = cache.get_swr_async(&1, async { Ok(20) }).await?;
+/// served.refresh().expect("started by this call").await?;
+/// assert_eq!((*served, cache.peek(&1).as_deref()), (10, Some(&20)));
+/// # Ok(())
+/// # }
+/// ```
 #[cfg(feature = "tokio")]
 impl Executor for tokio::runtime::Handle {
     fn execute(&self, job: Job) {
@@ -91,6 +126,31 @@ pub(crate) enum Task {
 /// Run it, or await it. Dropping it gives the refresh up: its flight ends, callers that joined it
 /// start over, whoever waits by a [`RefreshHandle`](crate::RefreshHandle) is told
 /// [`Closed`](crate::Error::Closed), its permit is returned, and the next stale read tries again.
+///
+/// ```
+/// use std::time::Duration;
+/// use lastcache::{Cache, Job, ManualClock};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let (jobs, run_later) = std::sync::mpsc::channel::<Job>();
+/// let clock = ManualClock::new();
+/// let cache: Cache<u32, u32> = Cache::builder()
+///     .max_concurrent_refresh(2)
+///     .clock(&clock)
+///     .executor(move |job: Job| drop(jobs.send(job)))
+///     .build()?;
+/// cache.set(1, 10);
+/// cache.set(2, 10);
+/// clock.advance(Duration::from_secs(61));
+/// cache.get_swr(&1, |_| Ok(20))?;
+/// cache.get_swr(&2, |_| Ok(20))?;
+/// let job = run_later.recv()?;
+/// assert!(job.is_blocking()); // not to be polled where tasks are
+/// job.run();
+/// drop(run_later.recv()?); // given up
+/// assert_eq!((cache.peek(&1).as_deref(), cache.peek(&2).as_deref()), (Some(&20), Some(&10)));
+/// # Ok(())
+/// # }
+/// ```
 #[must_use = "dropping a job gives the refresh up"]
 pub struct Job {
     /// Dropped before the permit is.
