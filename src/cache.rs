@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::time::Duration;
 
 use crate::core::Core;
@@ -101,7 +102,7 @@ where
     /// Takes a key out; whether something servable was there. Never waits for a flight.
     ///
     /// A load under way is detached: callers that joined it get its result, it is not stored, and
-    /// callers from now on start a new one.
+    /// callers from now on start a new one. A refresh that waits to be started is given up when its turn comes.
     ///
     /// # Panics
     ///
@@ -172,7 +173,9 @@ where
     {
         self.core.servable(key).is_some()
     }
+}
 
+impl<K, V, E, S> Cache<K, V, E, S> {
     /// How many entries hold a value, those included that are past every window and not yet freed.
     ///
     /// Never more than [`capacity`](Cache::capacity), not even for a moment. One load.
@@ -236,6 +239,8 @@ where
 
     /// Takes every key out, as [`delete`](Cache::delete) would one by one: loads under way are
     /// detached, and a key set meanwhile may stay. Blocks nobody. Goes through the whole table.
+    ///
+    /// Destructors that panic keep no other key from going; the first panic goes on when all are gone.
     ///
     /// ```
     /// # use lastcache::Cache;
@@ -335,7 +340,10 @@ where
     /// # }
     /// ```
     #[doc(alias = "for_each")]
-    pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool) {
+    pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool)
+    where
+        K: Eq,
+    {
         for entry in self.iter() {
             if !f(entry.key(), entry.value(), entry.ttl()) {
                 return;
@@ -376,13 +384,7 @@ impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S> {
     }
 }
 
-impl<'a, K, V, E, S> IntoIterator for &'a Cache<K, V, E, S>
-where
-    K: Hash + Eq + Clone + Send + Sync + 'static,
-    V: Send + Sync + 'static,
-    E: Send + Sync + 'static,
-    S: BuildHasher + Send + Sync + 'static,
-{
+impl<'a, K: Eq, V, E, S> IntoIterator for &'a Cache<K, V, E, S> {
     type Item = Entry<K, V, E>;
     type IntoIter = Iter<'a, K, V, E, S>;
 
@@ -390,3 +392,7 @@ where
         self.iter()
     }
 }
+
+// A panic of the user's leaves every entry whole, wherever it happens.
+impl<K, V, E, S> UnwindSafe for Cache<K, V, E, S> {}
+impl<K, V, E, S> RefUnwindSafe for Cache<K, V, E, S> {}

@@ -23,7 +23,7 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// # }
 /// ```
 #[non_exhaustive]
-pub enum Error<E> {
+pub enum Error<E = BoxError> {
     /// The fetch returned this.
     Fetch(Arc<E>),
     /// The fetch, or a hook that judges its result, panicked; in the caller that ran it the panic

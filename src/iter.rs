@@ -1,8 +1,11 @@
 //! Walking through the entries, one home bucket's keys at a time.
 
 use std::fmt;
+use std::hash::RandomState;
+use std::iter::FusedIterator;
 
 use crate::core::Core;
+use crate::error::BoxError;
 use crate::policy::Ttl;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
@@ -22,7 +25,7 @@ use crate::sync::Arc;
 /// # Ok(())
 /// # }
 /// ```
-pub struct Entry<K, V, E> {
+pub struct Entry<K, V, E = BoxError> {
     snapshot: Arc<Snapshot<K, V, E>>,
     ttl: Ttl,
 }
@@ -71,7 +74,8 @@ impl<K: fmt::Debug, V: fmt::Debug, E> fmt::Debug for Entry<K, V, E> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Iter<'a, K, V, E, S> {
+#[must_use = "an iterator does nothing until it is asked"]
+pub struct Iter<'a, K, V, E = BoxError, S = RandomState> {
     core: &'a Core<K, V, E, S>,
     home: usize,
     group: std::vec::IntoIter<Arc<Snapshot<K, V, E>>>,
@@ -104,6 +108,8 @@ impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {
         }
     }
 }
+
+impl<K: Eq, V, E, S> FusedIterator for Iter<'_, K, V, E, S> {}
 
 impl<K, V, E, S> fmt::Debug for Iter<'_, K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -203,6 +203,10 @@ mod time;
 mod waiters;
 mod word;
 
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}
+
 #[doc = include_str!("../docs/coming-from-go.md")]
 pub mod coming_from_go {}
 

@@ -2,7 +2,8 @@
 //!
 //! A thread's sets are its own, so no other thread can take what they hold. When a cache closes or its
 //! last handle goes, its sets are *retired*: a count that all threads see goes up, and each thread drops its
-//! retired sets at its next call that looks here, or when it ends. The thread that closes does so at once.
+//! retired sets at its next call that looks here, or when it ends. The thread that closes does so at once, unless it is in
+//! the middle of one.
 //!
 //! What runs of the user's in here, a read in place or a destructor, finds the thread's sets taken, and
 //! goes the way of a thread that has none; so does what runs as the thread ends.

@@ -109,7 +109,8 @@ pub(crate) fn fresh_until(now: Tick, ttl: Duration, jitter: f64, seed: u64) -> T
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[must_use = "it is for the builder"]
 pub struct BackOff {
     pub(crate) first: Duration,
     pub(crate) cap: Duration,
@@ -173,7 +174,7 @@ impl Default for BackOff {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Verdict {
     /// The source is down: serve the stale value if there is one in its window. Starts the back-off.
     #[default]
@@ -202,7 +203,8 @@ pub enum Verdict {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[must_use = "each setting returns another one"]
 pub struct Lifetime {
     pub(crate) ttl: Option<Duration>,
     pub(crate) stale_while_revalidate: Option<Duration>,
@@ -251,7 +253,7 @@ impl Lifetime {
 /// # Ok(())
 /// # }
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Ttl {
     /// Fresh for this much longer; `Duration::MAX` is for ever.
     Left(Duration),

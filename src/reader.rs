@@ -3,6 +3,7 @@
 use std::borrow::Borrow;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::answer::Answer;
 use crate::cache::Cache;
@@ -394,6 +395,10 @@ impl<K, V, E, S> Reader<K, V, E, S> {
         self.hot.forget();
     }
 }
+
+// As a `Cache`; what it holds on to is what was published.
+impl<K, V, E, S> UnwindSafe for Reader<K, V, E, S> {}
+impl<K, V, E, S> RefUnwindSafe for Reader<K, V, E, S> {}
 
 impl<K, V, E, S> fmt::Debug for Reader<K, V, E, S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

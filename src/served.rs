@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::error::Error;
+use crate::error::{BoxError, Error};
 use crate::nest;
 use crate::snapshot::{self, Failure, Flight, Snapshot, Ticket};
 use crate::state::Phase;
@@ -45,7 +45,7 @@ use crate::word::Outcome::{self, Abandoned, Failed, Published};
 /// ```
 #[non_exhaustive]
 #[derive(Clone, Debug)]
-pub enum State<E> {
+pub enum State<E = BoxError> {
     /// Within its time to live.
     Fresh,
     /// Past it: served by `get_swr` in its window, found by `peek`, or over since it was loaded. Whether it
@@ -128,7 +128,7 @@ impl<K, V, E> Hold<K, V, E> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct Served<K, V, E> {
+pub struct Served<K, V, E = BoxError> {
     hold: Hold<K, V, E>,
     now: Tick,
     why: Why<E>,
@@ -266,7 +266,7 @@ impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
 ///
 /// `Ok` means that there was a value, the refresh's or that of a `set` that came before its end. The
 /// cache need not have kept it: not after a `delete`, nor where it found no room. Holding the handle keeps
-/// the flight's outcome alive, nothing more.
+/// the flight's outcome alive, and the failure that its key's back-off went by before; nothing more.
 ///
 /// ```
 /// use std::time::Duration;
@@ -290,7 +290,7 @@ impl<K, V: fmt::Debug, E: fmt::Debug> fmt::Debug for Served<K, V, E> {
 /// # Ok(())
 /// # }
 /// ```
-pub struct RefreshHandle<K, V, E>(Ticket<K, V, E>);
+pub struct RefreshHandle<K, V, E = BoxError>(Ticket<K, V, E>);
 
 impl<K, V, E> RefreshHandle<K, V, E> {
     /// Waits for the end of the refresh. In a background fetch that may be for ever: the refresh may be

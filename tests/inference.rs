@@ -22,6 +22,9 @@ fn is_unpin<T: Unpin>() {}
 fn is_error<T: StdError>() {}
 fn is_debug<T: std::fmt::Debug>() {}
 fn is_default<T: Default>() {}
+fn is_hash<T: std::hash::Hash>() {}
+fn is_fused<T: std::iter::FusedIterator>() {}
+fn is_unwind_safe<T: std::panic::UnwindSafe + std::panic::RefUnwindSafe>() {}
 fn is_future<T: Future<Output = ()>>() {}
 
 /// Neither `Clone` nor `Debug` nor anything else.
@@ -72,6 +75,59 @@ fn handles_and_small_things_are_cloned_whatever_they_hold() {
     is_debug::<Served<Bare, u32, u32>>();
     is_debug::<Job>();
     is_debug::<BuildError>();
+    is_hash::<(Ttl, Verdict, Lifetime, BackOff)>();
+    is_fused::<Iter<'_, String, Bare>>();
+}
+
+/// The error and the hasher need no naming where they are the defaults.
+#[test]
+fn types_that_are_named_have_the_defaults_of_the_cache() {
+    struct Page {
+        served: Served<u32, u32>,
+        refresh: Option<RefreshHandle<u32, u32>>,
+        entry: Entry<u32, u32>,
+        state: State,
+        error: Option<Error>,
+    }
+    let cache = Cache::builder().build().expect("the defaults");
+    let served = cache.get_stale(&1, |_| Ok(10)).expect("loaded");
+    let entries: Iter<'_, u32, u32> = cache.iter();
+    let page = Page {
+        refresh: served.refresh(),
+        state: served.state(),
+        error: served.error(),
+        entry: entries.last().expect("one"),
+        served,
+    };
+    assert!(matches!(page.state, State::Fresh) && page.error.is_none());
+    assert!(page.refresh.is_some_and(|load| load.is_done()), "the one that it led");
+    assert_eq!((*page.served, *page.entry.value()), (10, 10));
+}
+
+/// Whatever they hold: a panic harms only its own call, so nothing is left half done.
+#[test]
+fn caches_may_be_used_across_a_caught_panic() {
+    is_unwind_safe::<Cache<String, std::cell::Cell<u32>, Bare>>();
+    let cache: Cache<u32, u32> = Cache::builder().build().expect("the defaults");
+    let caught =
+        std::panic::catch_unwind(|| cache.get(&1, |_| std::panic::resume_unwind(Box::new(1))));
+    assert!(caught.is_err());
+    let mut reader = cache.reader();
+    let got = std::panic::catch_unwind(move || reader.get(&1, |_| Ok(10)).expect("loaded"));
+    assert_eq!(got.expect("no panic"), 10);
+}
+
+/// What looks at a cache and no more needs no bounds.
+#[test]
+fn a_cache_is_watched_whatever_it_holds() {
+    fn watched<K, V, E, S>(cache: &Cache<K, V, E, S>) -> (usize, usize, u64, bool, bool, Stats) {
+        let Stats { .. } = cache.stats();
+        let (is_empty, is_closed) = (cache.is_empty(), cache.is_closed());
+        (cache.len(), cache.capacity(), cache.weight(), is_empty, is_closed, cache.stats())
+    }
+    let cache: Cache<u32, u32> = Cache::builder().capacity(5).build().expect("the settings agree");
+    cache.set(1, 10);
+    assert_eq!(watched(&cache), (1, 5, 0, false, false, Stats::default()));
 }
 
 #[test]

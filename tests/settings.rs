@@ -118,6 +118,8 @@ fn a_back_off_needs_a_stale_window() {
     assert!(accepted(none().stale_ttl(secs(1))));
     assert!(accepted(none().stale_while_revalidate(secs(1))));
     assert!(accepted(none().back_off(BackOff::NONE)));
+    let never = BackOff::exponential(Duration::ZERO, secs(5));
+    assert!(accepted(none().back_off(never)), "twice nothing is nothing");
     // The value may bring a window of its own.
     assert!(accepted(none().lifetime(|_, _| Lifetime::new().stale_if_error(secs(1)))));
 }

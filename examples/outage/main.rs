@@ -23,6 +23,7 @@ mod timeline;
 mod ttl_cache;
 
 use std::fs;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -66,8 +67,20 @@ pub(crate) struct Run {
     pub(crate) calls: Vec<u64>,
 }
 
+/// What is wrong, without what clap says beside it.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
+}
+
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            eprintln!("outage: {}", first_line(&error.to_string()));
+            return ExitCode::from(2);
+        }
+        Err(shown) => shown.exit(),
+    };
     match compare(&options) {
         Ok(kept) => ExitCode::from(u8::from(!kept)),
         Err(error) => {
@@ -82,6 +95,8 @@ fn compare(options: &Options) -> std::io::Result<bool> {
     if let Some(folder) = options.out.parent() {
         fs::create_dir_all(folder)?;
     }
+    // Opened first: what cannot be written is said before the run.
+    let mut picture = fs::File::create(&options.out)?;
     let total = Duration::from_secs(options.seconds);
     // A moment for the threads to come up before the first of them asks.
     let timeline = Timeline::new(Instant::now() + Duration::from_millis(100), total);
@@ -96,7 +111,7 @@ fn compare(options: &Options) -> std::io::Result<bool> {
         "lastcache: {lost} errors for keys that had a value; {:.1} times fewer calls to the origin than without a cache",
         calls(bare) as f64 / calls(lastcache).max(1) as f64
     );
-    fs::write(&options.out, picture::svg(&runs, timeline))?;
+    picture.write_all(picture::svg(&runs, timeline).as_bytes())?;
     println!("picture: {}", options.out.display());
     Ok(lost == 0)
 }

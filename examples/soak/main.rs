@@ -34,7 +34,7 @@ use crate::round::{Round, Summary};
 #[command(name = "soak")]
 struct Options {
     /// How long
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=31_536_000))]
     seconds: u64,
 
     /// Threads that call the cache at any moment
@@ -50,8 +50,20 @@ struct Options {
     seed: u64,
 }
 
+/// What is wrong, without what clap says beside it.
+fn first_line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
+}
+
 fn main() -> ExitCode {
-    let options = Options::parse();
+    let options = match Options::try_parse() {
+        Ok(options) => options,
+        Err(error) if error.use_stderr() => {
+            eprintln!("soak: {}", first_line(&error.to_string()));
+            return ExitCode::from(2);
+        }
+        Err(shown) => shown.exit(),
+    };
     // The panics of fetches are part of the mix; they are counted, not printed.
     std::panic::set_hook(Box::new(|_| ()));
     let bar = ProgressBar::new(options.seconds * 1_000);

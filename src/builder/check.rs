@@ -11,6 +11,9 @@ use crate::time::Clock;
 const MOST: usize = 1 << 31;
 /// The most spots that a thread's hot set may have: 4 MiB.
 const MOST_SPOTS: usize = 1 << 16;
+/// A table of so many bytes is asked for once before it is made; where there is no room for a smaller one,
+/// nothing else gets on either.
+const LARGE: usize = 1 << 28;
 /// The coarse clock's longest step on any common kernel.
 const COARSE_STEP: Duration = Duration::from_millis(10);
 
@@ -30,6 +33,18 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     pub(super) fn fits_coarse(&self, least: Duration) -> bool {
         self.hooks.lifetime.is_none() && self.times().all(|(_, d)| d >= least)
+    }
+
+    /// Whether the system gives so many bytes: said here, and not by an abort in the middle of it.
+    pub(super) fn check_memory(&self, bytes: usize) -> Result<(), BuildError> {
+        if bytes < LARGE || Vec::<u8>::new().try_reserve_exact(bytes).is_ok() {
+            return Ok(());
+        }
+        let capacity = self.capacity;
+        let why = format!(
+            "capacity is {capacity}: its table takes {bytes} bytes, which the system refuses: give less"
+        );
+        Err(BuildError::new(&["capacity"], why))
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
@@ -75,7 +90,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         }
         let stale_if_error = self.stale_if_error.or(self.stale_ttl).unwrap_or_default();
         let no_stale = stale_if_error.is_zero() && self.stale_while_revalidate.is_zero();
-        if self.back_off.cap > Duration::ZERO && no_stale && self.hooks.lifetime.is_none() {
+        if self.back_off.first > Duration::ZERO && no_stale && self.hooks.lifetime.is_none() {
             let why = "back_off without a stale window: it serves stale values between attempts, so \
                        set stale_if_error or stale_while_revalidate, or drop back_off";
             let settings = ["back_off", "stale_if_error", "stale_while_revalidate"];

@@ -235,7 +235,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     /// How many refreshes may wait for a permit; 1,024 unless given. When it is full, stale reads start none.
     /// With 0 none waits: a stale read that finds no permit leaves the refresh to a later one.
     ///
-    /// One that ends while it waits, because a caller takes it over or a `set` comes first, keeps its
+    /// One that ends while it waits, because a caller takes it over or a write comes first, keeps its
     /// place and its fetch until a permit comes free; then it is handed over as any other, and does
     /// nothing. So it may keep another from waiting, but only while none could start.
     ///
@@ -264,8 +264,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     /// At most one value for each spot: the one that was published when that spot was read last. One that was
     /// replaced, deleted or evicted since lives on until this thread reads the spot again, another key takes it
     /// there, or the thread ends. [`close`](Cache::close), or the drop of the last handle, ends the hot sets
-    /// of all threads: the closing thread's at once, each other's at its next call of the `get` family on any
-    /// cache that has such sets, or at its end. Until then what a thread holds also keeps the memory of the
+    /// of all threads: the closing thread's at once (unless it closes in the middle of a read from there), each
+    /// other's at its next call of the `get` family on any cache that has such sets, or at its end. Until then what a thread holds also keeps the memory of the
     /// table, but none of the other values. From `close` on the calls go on without.
     ///
     /// So leave it off where a value must be dropped as soon as it is replaced, or where threads rest for
@@ -358,7 +358,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right.
+    /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right; so it is for
+    /// a `capacity` whose table the system has no memory for, if it is larger than 256 MiB; else the process
+    /// ends, as by any allocation that fails.
     ///
     #[doc = include_str!("examples/build.md")]
     pub fn build(self) -> Result<Cache<K, V, E, S>, BuildError>
@@ -369,6 +371,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         S: BuildHasher + Send + Sync + 'static,
     {
         self.check()?;
+        self.check_memory(Table::<K, V, E>::bytes(self.capacity))?;
         let clock = match &self.clock {
             Some(clock) => clock.clone(),
             None if self.fits_coarse(Duration::from_secs(1)) => Clock::coarse(),

@@ -27,6 +27,13 @@ impl Memory {
     }
 }
 
+impl Memory {
+    pub(super) fn bytes(capacity: usize) -> usize {
+        let (places, ghosts) = (capacity.div_ceil(SHARE), capacity.saturating_mul(GHOSTS));
+        ghosts.saturating_add(places.saturating_mul(size_of::<AtomicU32>()))
+    }
+}
+
 /// A hand that goes around the table, slot by slot.
 pub(super) struct Hand(AtomicUsize);
 

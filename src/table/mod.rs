@@ -78,6 +78,13 @@ impl<K, V, E> Table<K, V, E> {
         }
     }
 
+    /// How many bytes a table for so many values takes, but for some that every table does.
+    pub(crate) fn bytes(capacity: usize) -> usize {
+        let buckets = capacity.saturating_mul(SLOTS_PER_VALUE).div_ceil(SLOTS);
+        let buckets = buckets.saturating_mul(size_of::<Bucket<Snapshot<K, V, E>>>());
+        buckets.saturating_add(Memory::bytes(capacity))
+    }
+
     pub(crate) fn late(&self) -> &Late {
         &self.late
     }
