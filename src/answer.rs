@@ -85,7 +85,7 @@ where
                 self.counters.add(Count::Joins);
                 Turn::Join(ticket)
             }
-            Step::Reentrant => Turn::Answer(self.cover(asked, Error::Reentrant, None)),
+            Step::Reentrant => Turn::Answer(self.reentrant(asked)),
             Step::Uncached => {
                 self.counters.add(Count::Uncached);
                 Turn::Uncached
@@ -146,6 +146,15 @@ where
         let now = self.clock.now();
         let why = if s.is_fresh(now) { Why::Fresh } else { Why::Stale };
         Served::new(Hold::Shared(s), now, why, flight)
+    }
+
+    /// What a caller is answered who would wait for itself.
+    pub(crate) fn reentrant<Q>(&self, asked: &Asked<'_, Q, K, V, E>) -> Answer<K, V, E>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        self.cover(asked, Error::Reentrant, None)
     }
 
     /// Covers an error with what is in the cache at this moment, if a window allows it.

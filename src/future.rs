@@ -9,7 +9,7 @@ use std::borrow::Borrow;
 use std::future::poll_fn;
 use std::hash::{BuildHasher, Hash};
 use std::mem;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 
 use crate::answer::{Answer, Asked, Turn};
@@ -19,6 +19,7 @@ use crate::duty::Queued;
 use crate::error::Error;
 use crate::load;
 use crate::lookup::Start;
+use crate::nest;
 use crate::policy::Ask;
 use crate::refresh::{LookOut, Task};
 use crate::served::{Hold, Served};
@@ -363,7 +364,15 @@ where
                     return self.led(asked, claim, fetched);
                 }
                 Turn::Join(mut ticket) => {
-                    let outcome = (&mut ticket).await;
+                    // Looked at again at each poll: it may have been moved into the very fetch it waits for.
+                    let outcome = poll_fn(|cx| match Pin::new(&mut ticket).poll(cx) {
+                        Poll::Pending if nest::is_inside(&**ticket.flight()) => Poll::Ready(None),
+                        polled => polled.map(Some),
+                    });
+                    let Some(outcome) = outcome.await else {
+                        drop(fetch.take());
+                        return self.reentrant(asked);
+                    };
                     if let Some(answer) = self.outcome(asked, outcome, ticket.into_flight()) {
                         drop(fetch.take());
                         return answer;

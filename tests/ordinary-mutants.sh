@@ -15,7 +15,7 @@ quick=(go_v1 iteration settings)
 long=(200_000 model:: one_hash_for program:: table:: ten_thousand under_threads while_the_cache_closes)
 files=(
     'answer: background counters rules single_flight tasks'
-    'builder/check: inference'
+    'builder/check: bad_days inference'
     'builder/mod: background capacity inference thread_hot_set'
     'cache: background capacity'
     'core: background capacity'
@@ -33,8 +33,8 @@ files=(
     'refresh/mod: background bad_input task_allocations tasks'
     'served: background served single_flight'
     'stats: background capacity counters single_flight'
-    'table/clock: capacity drops'
-    'table/memory: capacity'
+    'table/clock: bad_days capacity drops'
+    'table/memory: bad_days capacity'
     'table/room: capacity drops'
     'time: background bad_input rules'
 )

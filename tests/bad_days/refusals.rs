@@ -60,8 +60,12 @@ fn a_table_that_does_not_fit_is_refused() {
     let build = |capacity| lastcache::Cache::<u32, u32>::builder().capacity(capacity).build();
     let refused = build(1 << 31).expect_err("too much");
     assert_eq!(refused.settings(), ["capacity"]);
-    assert!(refused.to_string().contains(" bytes, which the system refuses"), "{refused}");
-    assert_eq!(build(1 << 20).expect("it fits").capacity(), 1 << 20);
+    // Per entry a third of a bucket of 64 bytes, two ghosts, and a tenth of a number on probation.
+    let bytes = ((1_u64 << 32).div_ceil(6) << 6) + (1 << 32) + (1_u64 << 31).div_ceil(10) * 4;
+    let why = format!("its table takes {bytes} bytes, which the system refuses");
+    assert!(refused.to_string().contains(&why), "{refused}");
+    // Large enough to be asked for first.
+    assert_eq!(build(11_500_000).expect("it fits").capacity(), 11_500_000);
 }
 
 /// Two gigabytes of address space for this process, from now on.
