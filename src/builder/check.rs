@@ -13,7 +13,7 @@ const MOST: usize = 1 << 31;
 const MOST_SPOTS: usize = 1 << 16;
 /// A table of so many bytes is asked for once before it is made; where there is no room for a smaller one,
 /// nothing else gets on either.
-const LARGE: usize = 1 << 28;
+const LARGE: usize = 0x1000_0000;
 /// The coarse clock's longest step on any common kernel.
 const COARSE_STEP: Duration = Duration::from_millis(10);
 
