@@ -3,7 +3,7 @@
 #[path = "support/bench.rs"]
 mod bench;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bench::{Fault, Tray, down, never, plain, secs};
 use lastcache::{
@@ -166,6 +166,16 @@ fn is_coarse(builder: Build) -> bool {
         }
     };
     (0..1_000).filter(|_| age() == age()).count() > 500
+}
+
+#[test]
+fn a_coarse_clock_goes_on() {
+    let cache = builder().clock(Clock::coarse()).build().unwrap();
+    cache.set(1, 10);
+    let begun = Instant::now();
+    while cache.peek(&1).expect("it is inside its windows").age().is_zero() {
+        assert!(begun.elapsed() < secs(30), "the clock stands still");
+    }
 }
 
 #[cfg(target_os = "linux")]
