@@ -88,6 +88,11 @@ impl Value {
         self.born.saturating_add(self.windows.ttl.0)
     }
 
+    /// Without a time to live never, whatever the clock shows.
+    fn fresh(&self, now: Duration) -> bool {
+        !self.windows.ttl.0.is_zero() && ahead(now, self.fresh_until())
+    }
+
     fn swr_until(&self) -> Duration {
         self.fresh_until().saturating_add(self.windows.stale_while_revalidate.0)
     }
@@ -247,7 +252,7 @@ impl<'a> Run<'a> {
         self.serve(Call::Get, key, plan, number, |cache| {
             let value = cache.get(&key, |_| fetch()).map_err(why)?;
             let now = now(&clock);
-            let how = if ahead(now, value.fresh_until()) {
+            let how = if value.fresh(now) {
                 How::Fresh
             } else if value.number == number {
                 How::Stale
@@ -334,7 +339,7 @@ impl<'a> Run<'a> {
         assert_eq!(*age, at.saturating_sub(value.born));
         let swr = call == Call::Swr;
         let covered = match how {
-            How::Fresh => ahead(at, value.fresh_until()),
+            How::Fresh => value.fresh(at),
             How::Stale if new => true,
             How::Stale if swr => ahead(at, value.swr_until()),
             How::Stale => call == Call::Peek && ahead(at, value.gone_at()),
@@ -344,7 +349,7 @@ impl<'a> Run<'a> {
         assert!(covered, "past its window at {at:?} by {call:?}: {told:?}");
         // Jitter shortens the lifetime, so only without it is this known.
         if self.small.jitter.0 == 0.0 && *how != How::Fresh {
-            assert!(!ahead(at, value.fresh_until()), "fresh at {at:?}: {told:?}");
+            assert!(!value.fresh(at), "fresh at {at:?}: {told:?}");
         }
     }
 
