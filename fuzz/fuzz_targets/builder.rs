@@ -117,7 +117,7 @@ impl Settings {
         let back_off = self.back_off.map(|(first, cap)| (first.0, cap.0));
         fault(back_off.is_some_and(|(first, cap)| first > cap), &["back_off"]);
         fault(
-            back_off.is_some_and(|(_, cap)| !cap.is_zero())
+            back_off.is_some_and(|(first, _)| !first.is_zero())
                 && self.stale_windows_are_off()
                 && self.lifetime.is_none(),
             &["back_off", "stale_if_error", "stale_while_revalidate"],
