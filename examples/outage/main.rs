@@ -15,6 +15,8 @@
 
 mod front;
 mod load;
+#[path = "../support/options.rs"]
+mod options;
 mod origin;
 mod panel;
 mod picture;
@@ -67,19 +69,10 @@ pub(crate) struct Run {
     pub(crate) calls: Vec<u64>,
 }
 
-/// What is wrong, without what clap says beside it.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
-}
-
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
+    let options: Options = match options::read("outage") {
         Ok(options) => options,
-        Err(error) if error.use_stderr() => {
-            eprintln!("outage: {}", first_line(&error.to_string()));
-            return ExitCode::from(2);
-        }
-        Err(shown) => shown.exit(),
+        Err(code) => return code,
     };
     match compare(&options) {
         Ok(kept) => ExitCode::from(u8::from(!kept)),

@@ -13,6 +13,8 @@
 mod conductor;
 mod faults;
 mod memory;
+#[path = "../support/options.rs"]
+mod options;
 mod origin;
 mod round;
 mod value;
@@ -50,19 +52,10 @@ struct Options {
     seed: u64,
 }
 
-/// What is wrong, without what clap says beside it.
-fn first_line(text: &str) -> &str {
-    text.lines().next().unwrap_or_default().trim_start_matches("error: ")
-}
-
 fn main() -> ExitCode {
-    let options = match Options::try_parse() {
+    let options: Options = match options::read("soak") {
         Ok(options) => options,
-        Err(error) if error.use_stderr() => {
-            eprintln!("soak: {}", first_line(&error.to_string()));
-            return ExitCode::from(2);
-        }
-        Err(shown) => shown.exit(),
+        Err(code) => return code,
     };
     // The panics of fetches are part of the mix; they are counted, not printed.
     std::panic::set_hook(Box::new(|_| ()));
