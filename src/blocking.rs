@@ -6,6 +6,7 @@ use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::answer::{Answer, Asked, Turn};
+use crate::apart::apart;
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::duty::Queued;
@@ -125,17 +126,16 @@ where
             Err(read) => read,
         };
         match self.core.hit(hashed, key) {
-            Some((held, _)) => {
+            Some((held, _, counted)) => {
                 // Here, and not as they go out of scope: what is half returned when a destructor panics is
-                // leaked. Keeping a result back costs three instructions; one that cannot leak is not.
+                // leaked.
                 drop(fetch);
                 let value = read(held.value());
-                if mem::needs_drop::<R>() {
-                    drop(held);
-                }
+                drop(held);
+                drop(counted);
                 Ok(value)
             }
-            None => self.core.load_with(hashed, key, read, fetch),
+            None => apart(|| self.core.load_with(hashed, key, read, fetch)),
         }
     }
 
@@ -186,11 +186,12 @@ where
             return Ok(served);
         }
         match self.core.hit(hashed, key) {
-            Some((held, now)) => {
+            Some((held, now, counted)) => {
+                drop(counted);
                 drop(fetch);
                 Ok(Served::hit(Hold::as_found(held), now))
             }
-            None => self.core.load(hashed, key, fetch),
+            None => apart(|| self.core.load(hashed, key, fetch)),
         }
     }
 
@@ -247,7 +248,7 @@ where
                 drop(fetch);
                 Ok(Served::found(Hold::as_found(held), now))
             }
-            None => self.core.revalidate(hashed, key, fetch),
+            None => apart(|| self.core.revalidate(hashed, key, fetch)),
         }
     }
 }

@@ -8,7 +8,7 @@ use crate::local::Local;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
-use crate::stats::{Count, Counters};
+use crate::stats::{Count, Counters, Due};
 use crate::sync::Arc;
 use crate::table::{Fate, Hashed, Table, Tally};
 use crate::time::{Clock, Tick};
@@ -61,9 +61,10 @@ where
         Hashed::of(&self.hasher, key)
     }
 
-    /// The fresh value of a key, where it is found at once: the whole of a hit.
+    /// The fresh value of a key, where it is found at once: the whole of a hit. It is counted once the value is
+    /// given back: a store before that is one more that the read-modify-write which gives it back waits for.
     #[inline(always)]
-    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
+    pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick, Due<'_>)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -73,8 +74,7 @@ where
         let now = self.clock.now();
         // Never fresh: a placeholder.
         let held = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
-        self.counters.add(Count::Hits);
-        Some((held, now))
+        Some((held, now, self.counters.due(Count::Hits)))
     }
 
     /// As `hit`, and as well a stale value that is served at once while a flight of its key is under way:
@@ -86,7 +86,8 @@ where
         Q: Eq + ?Sized,
     {
         let now = self.clock.now();
-        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now) || self.goes_on(s, now))?;
+        let wanted = |s: &_| Snapshot::is_fresh(s, now) || self.goes_on(s, now);
+        let held = self.table.at_home(hashed, key, wanted)?;
         let is_fresh = held.is_fresh(now);
         self.counters.add(if is_fresh { Count::Hits } else { Count::StaleHits });
         Some((held, now))

@@ -127,12 +127,13 @@ where
         let mut fetch = Some(fetch);
         async move {
             let hashed = self.core.hash(key);
-            if let Some((held, _)) = self.core.hit(hashed, key) {
+            if let Some((held, _, counted)) = self.core.hit(hashed, key) {
                 // Here, and not as they go out of scope: what is half returned when a destructor panics is
                 // leaked.
                 drop(fetch.take());
                 let value = held.value().clone();
                 drop(held);
+                drop(counted);
                 return Ok(value);
             }
             let served = self.core.load_async(hashed, key, &mut fetch).await?;
@@ -190,7 +191,7 @@ where
         let mut fetch = Some(fetch);
         async move {
             let hashed = self.core.hash(key);
-            if let Some((held, now)) = self.core.hit(hashed, key) {
+            if let Some((held, now, _counted)) = self.core.hit(hashed, key) {
                 drop(fetch.take());
                 return Ok(Served::hit(Hold::counted(held), now));
             }

@@ -171,6 +171,7 @@
 #![deny(unsafe_code)]
 
 mod answer;
+mod apart;
 mod blocking;
 mod builder;
 mod cache;

@@ -320,7 +320,7 @@ where
         let core = &self.cache.core;
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
-            Some((held, now)) => {
+            Some((held, now, _counted)) => {
                 drop(load);
                 Ok(Served::hit(Hold::as_found(held), now))
             }
@@ -344,7 +344,7 @@ where
         let core = &self.cache.core;
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
-            Some((held, _)) => {
+            Some((held, _, _counted)) => {
                 drop(fetch);
                 let value = read(held.value());
                 drop(held);

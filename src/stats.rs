@@ -101,6 +101,12 @@ impl Counters {
         self.add_many(count, 1);
     }
 
+    /// As `add`, when what is returned is dropped.
+    #[inline]
+    pub(crate) fn due(&self, count: Count) -> Due<'_> {
+        Due(self, count)
+    }
+
     #[inline]
     pub(crate) fn add_many(&self, count: Count, n: u64) {
         if let Some(own) = self.0[..OWNED].get(lease::known()) {
@@ -122,6 +128,17 @@ impl Counters {
 
     fn sum(&self, count: Count) -> u64 {
         self.0.iter().fold(0, |sum, row| sum.wrapping_add(row[count as usize].load(Relaxed)))
+    }
+}
+
+/// One more, counted when this is dropped.
+#[must_use]
+pub(crate) struct Due<'a>(&'a Counters, Count);
+
+impl Drop for Due<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        self.0.add(self.1);
     }
 }
 

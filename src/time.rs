@@ -80,10 +80,10 @@ pub struct Clock(Source);
 #[derive(Clone, Debug)]
 #[repr(u8)]
 enum Source {
-    Precise(Instant),
     /// Holds the origin, less the one that a tick is more than its nanoseconds.
     #[cfg(target_os = "linux")]
     Coarse(u64),
+    Precise(Instant),
     Manual(Arc<AtomicU64>),
 }
 
@@ -119,10 +119,7 @@ impl Clock {
             #[cfg(target_os = "linux")]
             Source::Coarse(origin) => {
                 // The kernel's clock does not step back: what is zero here is out of its range.
-                Tick(
-                    NonZeroU64::new(coarse_nanos().wrapping_sub(*origin))
-                        .unwrap_or(NonZeroU64::MIN),
-                )
+                Tick(NonZeroU64::MIN | coarse_nanos().wrapping_sub(*origin))
             }
             Source::Precise(origin) => Tick::from_nanos(saturating_nanos(origin.elapsed())),
             // Relaxed: the clock is a number; nothing is published through it.

@@ -7,7 +7,7 @@ use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Barrier;
 use std::thread;
 
-use bench::{Fault, Plain, never, plain, secs};
+use bench::{Fault, Plain, never, panics, plain, secs};
 use lastcache::{CallerRuns, ManualClock};
 
 const HITS: usize = 3_000;
@@ -58,6 +58,17 @@ fn no_count_is_lost_though_threads_outnumber_the_cells_and_come_and_go() {
     for _ in 0..20 {
         crowd(1);
     }
+}
+
+#[test]
+fn a_hit_is_counted_also_where_reading_it_panics() {
+    let cache = plain(&ManualClock::new()).build().unwrap();
+    assert!(cache.set(1, 10));
+    let read = |_: &u32| -> u32 { panic!("as it is read") };
+    assert!(panics(|| cache.get_with(&1, read, never)));
+    assert_eq!(cache.stats().hits, 1);
+    assert!(panics(|| cache.reader().get_with(&1, read, never)));
+    assert_eq!(cache.stats().hits, 2);
 }
 
 /// The same for all keys.

@@ -13,7 +13,7 @@ const MOST_LINES: usize = 430;
 /// Floor, files from left to right.
 const FLOORS: &[(u8, &[&str])] = &[
     (0, &["sync"]),
-    (0, &["time", "nest", "panics"]),
+    (0, &["time", "nest", "panics", "apart"]),
     (1, &["policy"]),
     (1, &["word", "state"]),
     (2, &["waiters", "flight"]),

@@ -27,7 +27,12 @@ impl<T> Published<T> {
     #[inline]
     pub(crate) fn load(&self) -> Option<Held<T>> {
         let loaded = self.0.load();
-        loaded.is_some().then_some(Held(Kept(loaded), PhantomData))
+        let held = Held(Kept(loaded), PhantomData);
+        if held.0.0.is_some() {
+            return Some(held);
+        }
+        held.release();
+        None
     }
 
     /// Whether `expected` is what is published now.
@@ -108,6 +113,11 @@ impl<T> Held<T> {
     pub(crate) fn arc(&self) -> &Arc<T> {
         self.0.arc()
     }
+
+    /// Gives it back, where that is rare: taken by value, it need not be in memory where it is common.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn release(self) {}
 
     /// The same hold, for as long as somebody likes, on any thread.
     #[inline]

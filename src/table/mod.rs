@@ -164,6 +164,7 @@ impl<K, V, E> Table<K, V, E> {
             bucket.touch(seen, slot);
             Some(held)
         } else {
+            held.release();
             None
         }
     }

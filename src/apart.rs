@@ -1,0 +1,23 @@
+//! Slow ways kept apart from the fast ones beside them.
+//!
+//! What a function returns by either of two ways stands where the slow one, a call, writes it: in memory.
+//! So the fast way writes there too, word by word, and whoever then copies the whole by larger pieces
+//! waits until those words have left the processor's store buffer, which does not put them together.
+//! What the slow way fills a place of its own with leaves the fast way's in registers.
+
+/// The result of a slow way.
+#[inline(always)]
+pub(crate) fn apart<T>(slow: impl FnOnce() -> T) -> T {
+    let mut place = None;
+    fill(&mut place, slow);
+    match place {
+        Some(result) => result,
+        None => unreachable!("it was filled"),
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn fill<T>(place: &mut Option<T>, slow: impl FnOnce() -> T) {
+    *place = Some(slow());
+}
