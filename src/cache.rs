@@ -60,6 +60,7 @@ where
     /// assert_eq!(cache.peek(&1).as_deref(), Some(&10));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
+    #[inline]
     pub fn peek<Q>(&self, key: &Q) -> Option<Served<K, V, E>>
     where
         K: Borrow<Q>,

@@ -4,6 +4,7 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
+use crate::apart::apart;
 use crate::local::Local;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
@@ -73,7 +74,8 @@ where
         // the first read-modify-write.
         let now = self.clock.now();
         // Never fresh: a placeholder.
-        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
+        let (held, used) = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
+        used.note();
         Some((held, now, self.counters.due(Count::Hits)))
     }
 
@@ -87,7 +89,8 @@ where
     {
         let now = self.clock.now();
         let wanted = |s: &_| Snapshot::is_fresh(s, now) || self.goes_on(s, now);
-        let held = self.table.at_home(hashed, key, wanted)?;
+        let (held, used) = self.table.at_home(hashed, key, wanted)?;
+        used.note();
         let is_fresh = held.is_fresh(now);
         self.counters.add(if is_fresh { Count::Hits } else { Count::StaleHits });
         Some((held, now))
@@ -100,15 +103,21 @@ where
             && s.word.in_flight()
     }
 
-    /// The value of a key if some window still covers it.
+    /// The value of a key if some window still covers it. No use of it.
+    #[inline(always)]
     pub(crate) fn servable<Q>(&self, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let (_, held) = self.table.find(self.hash(key), key)?;
+        let hashed = self.hash(key);
         let now = self.clock.now();
-        held.servable(self.table.late(), now).then_some((held, now))
+        let servable = |s: &_| Snapshot::servable(s, self.table.late(), now);
+        match self.table.at_home(hashed, key, servable) {
+            Some((held, _)) => Some((held, now)),
+            None => apart(|| self.table.find(hashed, key).filter(|(_, s)| servable(s)))
+                .map(|(_, held)| (held, now)),
+        }
     }
 
     /// Publishes a value at once.

@@ -477,6 +477,26 @@ fn what_is_used_outlives_what_is_not() {
 }
 
 #[test]
+fn who_peeks_uses_nothing() {
+    let survivors = |look: fn(&Cache<u32, u32, Fault, Steady>, u32) -> bool| -> Vec<u32> {
+        let cache = steady(50);
+        (0..50).for_each(|key| assert!(cache.set(key, key)));
+        let there = (0..50).filter(|key| cache.contains_key(key)).count();
+        assert_eq!((0..25).filter(|key| look(&cache, *key)).count() + 25, there);
+        for new in 1_000..1_025 {
+            assert!(cache.set(new, 0));
+            // Or it would be the one to go when its probation ends.
+            assert_eq!(cache.get(&new, never).unwrap(), 0);
+        }
+        (0..50).filter(|key| cache.contains_key(key)).collect()
+    };
+    let left_alone = survivors(|_, _| true);
+    assert_eq!(survivors(|cache, key| cache.peek(&key).is_some()), left_alone);
+    assert_eq!(survivors(|cache, key| cache.contains_key(&key)), left_alone);
+    assert_ne!(survivors(|cache, key| cache.get(&key, never).is_ok()), left_alone);
+}
+
+#[test]
 fn where_all_are_used_the_least_used_goes() {
     // As many as the hand looks at.
     const ROOM: usize = 24;
