@@ -4,6 +4,8 @@
 //! So the fast way writes there too, word by word, and whoever then copies the whole by larger pieces
 //! waits until those words have left the processor's store buffer, which does not put them together.
 //! What the slow way fills a place of its own with leaves the fast way's in registers.
+//!
+//! Where the result is small and nothing waits for stores it costs more than it gains: so not in a reader's `get_with`.
 
 /// The result of a slow way.
 #[inline(always)]

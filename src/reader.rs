@@ -6,6 +6,7 @@ use std::hash::{BuildHasher, Hash, RandomState};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 
 use crate::answer::Answer;
+use crate::apart::apart;
 use crate::cache::Cache;
 use crate::core::Core;
 use crate::error::{BoxError, Error};
@@ -217,7 +218,7 @@ where
                 drop(fetch);
                 Ok(Served::shared(s, now))
             }
-            None => self.missed(hashed, key, |core| core.load(hashed, key, fetch)),
+            None => apart(|| self.missed(hashed, key, |core| core.load(hashed, key, fetch))),
         }
     }
 
@@ -258,7 +259,7 @@ where
                 drop(fetch);
                 Ok(Served::shared(s, now))
             }
-            None => self.missed(hashed, key, |core| core.revalidate(hashed, key, fetch)),
+            None => apart(|| self.missed(hashed, key, |core| core.revalidate(hashed, key, fetch))),
         }
     }
 
