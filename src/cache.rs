@@ -255,14 +255,16 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.table.clear();
     }
 
-    /// What the cache has done so far, summed over the 65 cells in which threads count.
+    /// What the cache has done so far, summed over the 65 cells in which threads count, and one of the table.
     ///
     /// ```
     /// # let cache = lastcache::Cache::<u32, u32>::builder().build().expect("the defaults");
     /// assert_eq!((cache.get(&1, |_| Ok(10)).ok(), cache.stats().misses), (Some(10), 1));
     /// ```
     pub fn stats(&self) -> Stats {
-        self.core.counters.read()
+        let mut stats = self.core.counters.read();
+        stats.evictions += self.core.table.finished();
+        stats
     }
 
     /// Stops background refresh: none is started any more, queued ones are dropped and resolve to

@@ -122,7 +122,7 @@ where
         let (over, before) = match s.word.phase() {
             Phase::Tentative | Phase::Killed => return Next::Again,
             Phase::Closed => {
-                core.table.finish(pos, s);
+                core.table.finish(pos, s, now);
                 return Next::Again;
             }
             Phase::Flight(flight) => return Core::join(core, pos, s, flight, at_once),

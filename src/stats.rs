@@ -14,10 +14,9 @@ macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident => $variant:ident,)*) => {
         /// What a cache has done so far.
         ///
-        /// Each number is exact once the threads that caused it are at rest, but for `evictions`, which misses
-        /// the few whose last step another call took; while they are not, numbers may be seen at slightly
-        /// different moments. At rest
-        /// `hits + stale_hits + misses` is the number of calls of the `get` family.
+        /// Each number is exact once the threads that caused it are at rest; while they are not, numbers may
+        /// be seen at slightly different moments. At rest `hits + stale_hits + misses` is the number of calls of
+        /// the `get` family.
         ///
         /// ```
         /// use lastcache::Cache;

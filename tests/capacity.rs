@@ -182,6 +182,24 @@ fn evictions_count_only_what_was_servable() {
 }
 
 #[test]
+fn what_a_set_displaces_in_a_full_group_counts_unless_it_is_gone() {
+    // Sixteen buckets of six.
+    const GROUP: u32 = 16 * 6;
+    let clock = ManualClock::new();
+    let windows = plain(&clock).ttl(secs(1)).stale_while_revalidate(Duration::ZERO);
+    let cache = windows.hasher(Constant).build().unwrap();
+    for key in 0..GROUP + 10 {
+        assert!(cache.set(key, key));
+    }
+    assert_eq!((cache.len(), cache.stats().evictions), (GROUP as usize, 10));
+    clock.set(secs(1));
+    for key in 0..10 {
+        assert!(cache.set(1_000 + key, key));
+    }
+    assert_eq!((cache.len(), cache.stats().evictions), (GROUP as usize, 10), "gone is not");
+}
+
+#[test]
 fn what_is_gone_goes_before_what_is_servable() {
     // Even keys last, odd ones are gone; none of them was ever used.
     for shift in 0..2 {

@@ -5,6 +5,7 @@ mod bench;
 
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use bench::{Fault, Plain, never, panics, plain, secs};
@@ -102,4 +103,34 @@ fn hits_and_stale_hits_are_counted_as_such_wherever_the_entry_stands() {
     }
     let stats = cache.stats();
     assert_eq!((stats.hits, stats.stale_hits, stats.misses), (60, 30, 0));
+}
+
+/// Each key is set once, and deleted by others while it may be on its way out: a value that was stored is
+/// there, or was deleted, or was evicted.
+#[test]
+fn every_value_is_there_or_deleted_or_evicted() {
+    for capacity in [1, 2, 10] {
+        let cache = plain(&ManualClock::new()).capacity(capacity).build().unwrap();
+        let next = AtomicU32::new(0);
+        let [stored, deleted] = [AtomicU64::new(0), AtomicU64::new(0)];
+        thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    for n in 0..10_000 {
+                        let key = next.fetch_add(1, Relaxed);
+                        stored.fetch_add(cache.set(key, n).into(), Relaxed);
+                        let older = key.saturating_sub(1 + n % (capacity as u32 + 2));
+                        deleted.fetch_add(cache.delete(&older).into(), Relaxed);
+                    }
+                });
+            }
+        });
+        let [stored, deleted] = [stored, deleted].map(AtomicU64::into_inner);
+        let evicted = cache.stats().evictions;
+        assert_eq!(
+            stored,
+            cache.len() as u64 + deleted + evicted,
+            "{deleted} of {capacity} deleted"
+        );
+    }
 }

@@ -73,11 +73,6 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets[pos.bucket].cell(pos.slot).is(s)
     }
 
-    /// Takes a closed snapshot out, for whoever closed it.
-    pub(crate) fn finish(&self, pos: Pos, s: &Snapshot<K, V, E>) {
-        drop(self.remove(pos, s));
-    }
-
     /// Ends a load with a value: publishes it unless a write came first.
     pub(crate) fn publish(
         &self,
@@ -171,11 +166,10 @@ impl<K, V, E> Table<K, V, E> {
         loop {
             let entry = self.entry(hashed, &n.key, || n.key.clone(), now);
             let Some((pos, s)) = entry else {
-                if displaced || !self.displace(hashed) {
+                if displaced || !self.displace(hashed, now) {
                     return Fate::NoRoom;
                 }
                 displaced = true;
-                tally.evicted += 1;
                 continue;
             };
             let old = s.has_value().then_some(s.weight);
@@ -205,7 +199,7 @@ impl<K, V, E> Table<K, V, E> {
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        while let Some((pos, s)) = self.committed(hashed, key) {
+        while let Some((pos, s)) = self.committed(hashed, key, now) {
             if self.detach(pos, &s) {
                 return s.servable(&self.late, now);
             }

@@ -18,6 +18,7 @@ use super::room::Taken;
 use super::{Pos, SPAN, Table};
 use crate::panics::drop_each;
 use crate::snapshot::{Hold, Snapshot};
+use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
 
@@ -285,6 +286,9 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// Evicts one entry, unless somebody loads it: closes first, so that nobody can any more.
+    ///
+    /// Who takes it out of its cell then has evicted it, here or by `finish`. Where a write replaced or removed it
+    /// first, nobody has.
     fn take(
         &self,
         pos: Pos,
@@ -299,8 +303,24 @@ impl<K, V, E> Table<K, V, E> {
         let Some(victim) = self.unlink(pos, s) else { return };
         taken.units += 1;
         self.room.give_back(0, victim.weight);
-        self.memory.ghosts.bury(victim.hash);
-        tally.evicted += u64::from(victim.servable(&self.late, now));
+        tally.evicted += u64::from(self.bury(&victim, now));
         tally.add(victim);
+    }
+
+    /// Takes out what is closed, a value or a placeholder, for whoever closed it; whether nobody was quicker.
+    /// Who meets such a thing has no tally, and few do: what is evicted by that is counted here.
+    pub(crate) fn finish(&self, pos: Pos, s: &Snapshot<K, V, E>, now: Tick) -> bool {
+        let Some(removed) = self.remove(pos, s) else { return false };
+        if removed.has_value() && self.bury(&removed, now) {
+            // Relaxed: counts publish nothing.
+            self.finished.fetch_add(1, Relaxed);
+        }
+        true
+    }
+
+    /// Remembers a value that was evicted; whether it counts as that: what is past its windows does not.
+    fn bury(&self, victim: &Snapshot<K, V, E>, now: Tick) -> bool {
+        self.memory.ghosts.bury(victim.hash);
+        victim.servable(&self.late, now)
     }
 }

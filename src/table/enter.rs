@@ -50,7 +50,7 @@ impl<K, V, E> Table<K, V, E> {
         Q: Eq + ?Sized,
     {
         loop {
-            if let Some(found) = self.committed(hashed, key) {
+            if let Some(found) = self.committed(hashed, key, now) {
                 return Some(found);
             }
             let placeholder = Snapshot::placeholder(hashed.upper(), owned());
@@ -60,7 +60,7 @@ impl<K, V, E> Table<K, V, E> {
                 .replace_if(std::ptr::null(), Some(Arc::clone(&placeholder)));
             debug_assert!(filled.is_ok(), "a reserved cell is empty");
             let entering = Entering { table: self, pos, placeholder: &placeholder };
-            self.help(hashed, key, pos, &placeholder);
+            self.help(hashed, key, pos, &placeholder, now);
             std::mem::forget(entering);
             if placeholder.word.standing() != Standing::Killed {
                 return Some((pos, placeholder));
@@ -71,7 +71,7 @@ impl<K, V, E> Table<K, V, E> {
 
     /// The committed entry of a key, with or without a value. Decides tentative ones of the key
     /// that it meets, and finishes removals.
-    pub(crate) fn committed<Q>(&self, hashed: Hashed, key: &Q) -> Option<Entry<K, V, E>>
+    pub(crate) fn committed<Q>(&self, hashed: Hashed, key: &Q, now: Tick) -> Option<Entry<K, V, E>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -80,11 +80,11 @@ impl<K, V, E> Table<K, V, E> {
             let met = self.search(hashed, key, |pos, s| match s.word.standing() {
                 Standing::Killed => Met::Pass,
                 Standing::Closed => {
-                    drop(self.remove(pos, s));
+                    self.finish(pos, s, now);
                     Met::Again
                 }
                 Standing::Tentative => {
-                    self.help(hashed, key, pos, s);
+                    self.help(hashed, key, pos, s, now);
                     Met::Stop(None)
                 }
                 Standing::Committed => Met::Stop(Some((pos, Arc::clone(s)))),
@@ -98,7 +98,7 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// Decides `p`, tentative at `pos`: commits it, or kills it.
-    fn help<Q>(&self, hashed: Hashed, key: &Q, pos: Pos, p: &Arc<Snapshot<K, V, E>>)
+    fn help<Q>(&self, hashed: Hashed, key: &Q, pos: Pos, p: &Arc<Snapshot<K, V, E>>, now: Tick)
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -119,7 +119,7 @@ impl<K, V, E> Table<K, V, E> {
             match s.word.standing() {
                 Standing::Killed => Met::Pass,
                 Standing::Closed => {
-                    drop(self.remove(q, s));
+                    self.finish(q, s, now);
                     Met::Again
                 }
                 Standing::Tentative if rank(q) < rank(pos) => Met::Stop(()),
@@ -187,15 +187,15 @@ impl<K, V, E> Table<K, V, E> {
     /// Frees a slot of the group that holds nothing servable and nobody loads for.
     fn reclaim(&self, hashed: Hashed, now: Tick) -> bool {
         self.in_group(hashed, |pos, s| {
-            !s.servable(&self.late, now) && s.word.close_quiet() && self.remove(pos, s).is_some()
+            !s.servable(&self.late, now) && s.word.close_quiet() && self.finish(pos, s, now)
         })
     }
 
     /// Frees a slot of the group by evicting a servable value that nobody loads: only for a `set`
     /// whose whole group is full, be it of a broken hasher's keys or of loads that hang.
-    pub(super) fn displace(&self, hashed: Hashed) -> bool {
+    pub(super) fn displace(&self, hashed: Hashed, now: Tick) -> bool {
         self.in_group(hashed, |pos, s| {
-            s.has_value() && s.word.close_quiet() && self.remove(pos, s).is_some()
+            s.has_value() && s.word.close_quiet() && self.finish(pos, s, now)
         })
     }
 

@@ -40,6 +40,7 @@ use crate::panics::First;
 use crate::policy::Late;
 use crate::snapshot::{Hold, Snapshot};
 use crate::state::Standing::{Closed, Committed};
+use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use crate::sync::{Arc, SLOTS, SLOTS_PER_VALUE, Shared};
 use crate::time::Tick;
 
@@ -75,6 +76,8 @@ pub(crate) struct Table<K, V, E> {
     late: Late,
     room: Room,
     memory: Memory,
+    /// Evictions that no evictor's tally counts: see [`Table::finish`].
+    finished: AtomicU64,
     /// How far the hands go from one bucket to the next.
     stride: usize,
 }
@@ -88,6 +91,7 @@ impl<K, V, E> Table<K, V, E> {
             late,
             room: Room::new(capacity, max_weight),
             memory: Memory::new(capacity),
+            finished: AtomicU64::new(0),
             stride: clock::stride(buckets),
         }
     }
@@ -114,6 +118,12 @@ impl<K, V, E> Table<K, V, E> {
 
     pub(crate) fn weight(&self) -> u64 {
         self.room.weight()
+    }
+
+    /// Servable values that `finish` took out.
+    pub(crate) fn finished(&self) -> u64 {
+        // Relaxed: as it is counted.
+        self.finished.load(Relaxed)
     }
 
     /// Multiply-shift: any number of buckets, chosen by the hash's upper bits.

@@ -3,7 +3,8 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, STALE, Small, one_home};
+use super::support::{GONE, Got, STALE, Small, evicted, one_home};
+use crate::policy::Ask;
 use crate::table::Fate;
 
 /// Of one value, stale, which the next insertion must evict.
@@ -151,6 +152,50 @@ fn m11_no_load_is_displaced_under_its_leader() {
             there => panic!("{there:?}"),
         }
         drop(hung);
+        small.check_rest();
+    });
+}
+
+/// Beside `other`, a set for which the value of 7 may go: how many evictions were counted, what stands at
+/// the end, and what came of both.
+///
+/// Between the two halves of an eviction another call finds the value closed and takes the second half, or
+/// removes it as one that it had found before.
+fn evicting<R: 'static>(
+    small: &std::sync::Arc<Small>,
+    now: u64,
+    other: impl FnOnce(&Small) -> R + 'static,
+) -> (u64, Fate, R) {
+    let other = {
+        let small = small.clone();
+        thread::spawn(move || (other(&small), evicted()))
+    };
+    let set = small.set(8, 3, now);
+    let (other, others) = other.join().unwrap();
+    (evicted() + others + small.table().finished(), set, other)
+}
+
+#[test]
+fn m11_an_eviction_beside_a_delete_counts_once_whoever_completes_it() {
+    for now in [STALE, GONE] {
+        model(2, move || {
+            let small = full();
+            let (evictions, _, deleted) = evicting(&small, now, move |small| small.delete(7, now));
+            assert_eq!(evictions, u64::from(!deleted && now != GONE), "deleted: {deleted}");
+            small.check_rest();
+        });
+    }
+}
+
+/// As above, beside one who claims the key and gives up: what does not stand was evicted.
+#[test]
+fn m11_an_eviction_beside_a_lookup_counts_once_whoever_completes_it() {
+    model(2, || {
+        let small = full();
+        let look = |small: &Small| drop(small.lookup(7, Ask::IfError, STALE));
+        let (evictions, set, ()) = evicting(&small, STALE, look);
+        let values = 1 + u64::from(set == Fate::Stored);
+        assert_eq!(evictions, values - small.table().len() as u64, "{set:?}");
         small.check_rest();
     });
 }

@@ -68,12 +68,18 @@ fn m12_a_removal_that_stalls_is_finished_by_those_who_meet_it() {
 }
 
 /// The entry of 7 is closed by an eviction that stalls, and renewed by a set that found it before
-/// that: the half of either that is left runs in the thread that is returned.
-fn closed_then_renewed(small: &std::sync::Arc<Small>) -> thread::JoinHandle<()> {
+/// that: what is left of the set runs in the thread that is returned, and says whether it came first.
+fn closed_then_renewed(small: &std::sync::Arc<Small>) -> thread::JoinHandle<bool> {
     let (there, old) = small.entry(7, NOW).expect("it is there");
     assert!(old.word.close_quiet());
     let small = small.clone();
     thread::spawn(move || small.set_there(&there, 7, 2, NOW))
+}
+
+/// Who finds the closed entry completes its eviction, unless the set has renewed it.
+fn renewed_or_evicted(small: &Small, setter: thread::JoinHandle<bool>) {
+    let renewed = setter.join().unwrap();
+    assert_eq!(small.table().finished(), u64::from(!renewed), "renewed: {renewed}");
 }
 
 /// Without another look at its cell the renewed entry is missed: where nothing is free, there is then
@@ -87,7 +93,7 @@ fn m12_a_closed_entry_that_is_renewed_is_found() {
         }
         let setter = closed_then_renewed(&small);
         assert!(small.entry(7, NOW).is_some(), "there is one, or the room that it left");
-        setter.join().unwrap();
+        renewed_or_evicted(&small, setter);
         assert_eq!(small.set(7, 3, NOW), Fate::Stored);
         small.check_rest();
     });
@@ -109,7 +115,7 @@ fn m12_a_closed_entry_that_is_renewed_wins_over_a_placeholder() {
         };
         let entered = small.table().entry(small.hashed(7), &Key(7), owned, at(NOW));
         assert!(entered.is_some(), "there is room");
-        setter.take().expect("the key was entered").join().unwrap();
+        renewed_or_evicted(&small, setter.take().expect("the key was entered"));
         assert_eq!(small.standing(7), 1, "two committed entries of one key");
         assert_eq!(small.set(7, 3, NOW), Fate::Stored);
         small.check_rest();

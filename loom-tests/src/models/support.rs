@@ -205,10 +205,17 @@ impl Small {
         Some((Place::of(pos, &s), s))
     }
 
-    /// The second half of a set that found its entry before: publishes `value` in place of it.
-    pub(super) fn set_there(&self, there: &Place<Key, Tracked, u8>, key: u8, value: u32, now: u64) {
+    /// The second half of a set that found its entry before: publishes `value` in place of it, if it is there.
+    pub(super) fn set_there(
+        &self,
+        there: &Place<Key, Tracked, u8>,
+        key: u8,
+        value: u32,
+        now: u64,
+    ) -> bool {
         let n = Snapshot::new(self.hashed(key).upper(), Key(key), draft(value, now));
-        drop(self.table().publish(there, Lease::of(Flight::running(None)), n, at(now)));
+        let landed = self.table().publish(there, Lease::of(Flight::running(None)), n, at(now));
+        landed.fate == Fate::Stored
     }
 
     /// What stands for a key.
@@ -314,6 +321,11 @@ impl Small {
         assert!(self.table().is_clean(), "no slot, tag or passed count leaked");
         assert_eq!((self.table().len(), self.table().weight()), (0, 0), "all room given back");
     }
+}
+
+/// How many evictions this thread counted since it was asked last.
+pub(super) fn evicted() -> u64 {
+    stats::counted().into_iter().filter(|count| *count == Count::Evictions).count() as u64
 }
 
 /// A value published at this tick.
