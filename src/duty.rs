@@ -54,6 +54,15 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         &self.parts().1.key
     }
 
+    /// Ends a load that a write overtook, as its second look has found.
+    pub(crate) fn overtaken(self, core: &Core<K, V, E, S>)
+    where
+        K: Eq,
+    {
+        let (lease, load) = self.take();
+        core.table.overtaken(&load.place, lease, &load.key);
+    }
+
     pub(crate) fn flight(&self) -> &Arc<Flight<K, V, E>> {
         self.parts().0.flight()
     }
@@ -115,20 +124,37 @@ impl<K, V, E, S> Queued<K, V, E, S> {
         &self.flight
     }
 
+    /// As [`Claim::overtaken`], unless somebody leads it by now.
+    pub(crate) fn overtaken(self)
+    where
+        K: Eq,
+    {
+        // Who starts it looks, too.
+        drop(self.start());
+    }
+
     /// Starts it, unless it has been taken over or has ended. With the core, if there still is one.
     ///
-    /// What it is to replace may be gone by now, deleted or cleared: then it is given up, and only holders of
+    /// What it is to replace may be gone by now, set anew, deleted or cleared: then it ends, and only holders of
     /// handles are there to be told.
-    pub(crate) fn start(mut self) -> Option<(Claim<K, V, E, S>, Weak<Core<K, V, E, S>>)> {
+    pub(crate) fn start(mut self) -> Option<(Claim<K, V, E, S>, Weak<Core<K, V, E, S>>)>
+    where
+        K: Eq,
+    {
         let lease = Flight::start(&self.flight)?;
         let load = self.load.take()?;
         let weak = Weak::clone(&load.core);
         let claim = Claim::new(lease, load);
         let core = weak.upgrade()?;
-        let is_current = claim.parts().1.place.is_current(&core.table);
+        let claim = if claim.parts().1.place.is_current(&core.table) {
+            Some(claim)
+        } else {
+            claim.overtaken(&core);
+            None
+        };
         // The last handle may have gone meanwhile: the core's destructors, before the result is made.
         drop(core);
-        is_current.then_some((claim, weak))
+        Some((claim?, weak))
     }
 }
 

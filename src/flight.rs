@@ -82,7 +82,8 @@ impl<P, F> Flight<P, F> {
 
     /// Leaves the flight to those who joined it: what it was for is deleted.
     pub(crate) fn detach(&self) {
-        // Relaxed: as for the start. Who fails a load after the delete has returned sees the mark.
+        // Relaxed: as for the start. Who fails a load after the delete has returned, or finds a value that
+        // was put there since, sees the mark.
         self.stage.fetch_or(DETACHED, Relaxed);
     }
 

@@ -52,6 +52,19 @@ enum Next<K, V, E, S> {
     Reentrant,
 }
 
+impl<K: Eq, V, E, S> Next<K, V, E, S> {
+    /// Ends the load that was to begin: a write overtook it.
+    #[cold]
+    fn overtaken(self, core: &Core<K, V, E, S>) -> Self {
+        match self {
+            Next::Lead(claim) => claim.overtaken(core),
+            Next::Stale(Some((queued, _admitted))) => queued.overtaken(),
+            _ => {}
+        }
+        Next::Again
+    }
+}
+
 impl<K, V, E, S> Core<K, V, E, S>
 where
     K: Hash + Eq + Clone,
@@ -141,7 +154,8 @@ where
             }
             return Next::Stale(None);
         }
-        // Everything of the user's, and every allocation, comes before the claim.
+        // Everything of the user's, and every allocation, comes before the claim; but for the comparison
+        // where a write overtook it, by when the duty has its owner.
         let key = s.key.clone();
         let place = Place::of(pos, s);
         let flight = if at_once { Flight::queued(before) } else { Flight::running(before) };
@@ -152,8 +166,7 @@ where
             None => Next::Lead(Claim::new(Lease::of(flight), load)),
         };
         if !core.table.is_current(pos, Arc::as_ptr(s)) {
-            // Dropped, the duty abandons the flight, unless somebody has taken it over by now.
-            next = Next::Again;
+            next = next.overtaken(core);
         } else if matches!(&next, Next::Stale(Some((_, admitted))) if admitted.must_queue()) {
             core.counters.add(Count::Queued);
         }
@@ -184,10 +197,10 @@ where
             let place = Place::of(pos, s);
             let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
             let Some(lease) = Flight::start(&flight) else { return Next::Again };
-            let claim = Claim::new(lease, load);
+            let next = Next::Lead(Claim::new(lease, load));
             // As after a claim. What has ended it meanwhile replaced `s` before.
             let is_current = core.table.is_current(pos, Arc::as_ptr(s));
-            return if is_current { Next::Lead(claim) } else { Next::Again };
+            return if is_current { next } else { next.overtaken(core) };
         }
         if nest::is_inside(&*flight) {
             return Next::Reentrant;

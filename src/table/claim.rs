@@ -9,10 +9,14 @@
 //!   publish, set:  take room · cell: s → n · close s · the outcome: n · discard it from s · wake
 //!   delete:        cell: s → nothing · close s · the flight is detached: left to those who joined it
 //!   fail:          the outcome · word: flight → done · a placeholder: close, cell → nothing · wake
+//!   overtaken:     what stands in its place's stead · the outcome: that · as a load that fails
 //! ```
 //!
 //! Whoever ends a load wakes everybody last: who is told of an end finds it over, be it in its very waker.
 //! A set, which has closed the word by then, does so before it discards.
+//!
+//! Nobody waits for a set between its steps: who begins a load and finds its place taken ends the flight as the
+//! set is about to.
 
 use std::borrow::Borrow;
 use std::mem;
@@ -64,7 +68,7 @@ impl<K, V, E> Place<K, V, E> {
 
 impl<K, V, E> Table<K, V, E> {
     /// The second look of whoever has claimed a load, or started one that was queued: whether what it was
-    /// claimed on is still what is published.
+    /// claimed on is still what is published. If not, the load is [`overtaken`](Table::overtaken).
     ///
     /// Who replaced it but has not closed it yet let the claim through, and what is queued does not learn of a
     /// delete; the next value may be there already, and no fetch may start for it. The look may drop what
@@ -138,6 +142,25 @@ impl<K, V, E> Table<K, V, E> {
     /// Ends a load that was given up.
     pub(crate) fn abandon(&self, place: &Place<K, V, E>, lease: Lease<K, V, E>) {
         drop(Ending::of(self, place, lease));
+    }
+
+    /// Ends a load that a write overtook before it began, with the value that stands in its place's stead: nobody
+    /// gave it up, and the set that put that there is about to do the same. Where there is none of its
+    /// key, or it came after a delete, the load is abandoned; so it is beside a set that finds no room.
+    ///
+    /// `Eq` may panic, or call the cache: the load has an owner, and no lookup finds its flight any more.
+    #[cold]
+    pub(crate) fn overtaken(&self, place: &Place<K, V, E>, lease: Lease<K, V, E>, key: &K)
+    where
+        K: Eq,
+    {
+        let ending = Ending::of(self, place, lease);
+        let there = self.load(place.pos);
+        // After that look: who finds what was put there after a delete had returned finds its mark.
+        let is_detached = ending.lease.flight().is_detached();
+        if let Some(n) = there.filter(|n| !is_detached && n.has_value() && n.key == *key) {
+            drop(ending.with(Published(Arc::clone(n.arc()))));
+        }
     }
 
     /// Takes an ended flight out of the way: marks the word done, takes out a placeholder that has

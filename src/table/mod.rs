@@ -14,8 +14,8 @@
 //! | `clock` | who makes room |
 //! | `watched` | a cell as a hot set reaches it |
 //!
-//! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and `Drop` of what was
-//! displaced, always after the step that displaced it.
+//! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and once where a write overtook a
+//! load; and `Drop` of what was displaced, always after the step that displaced it.
 
 mod bucket;
 mod claim;
