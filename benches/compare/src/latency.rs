@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-use crate::candidates::{all, no_work};
+use crate::candidates::{all, floors, no_work};
 use crate::figures::{Block, metric};
 use crate::keys::{Skew, Walk};
 use crate::measure::{Effort, processors, starts};
@@ -27,12 +27,13 @@ fn effort_of(effort: Effort) -> Effort {
 }
 
 pub(crate) fn ticks(effort: Effort) -> u64 {
-    ((all().len() + 1) * (effort_of(effort).rounds + 1)) as u64
+    let candidates = all().len() + floors::<u64, dyn Worker>().len() + 1;
+    (candidates * (effort_of(effort).rounds + 1)) as u64
 }
 
 pub(crate) fn run(name: &str, effort: Effort, tick: &mut dyn FnMut()) -> Vec<Block> {
     let Effort { rounds, window } = effort_of(effort);
-    let entries = all().into_iter().chain([no_work()]);
+    let entries = all().into_iter().chain(floors::<u64, _>()).chain([no_work()]);
     let filled: Vec<_> = entries.map(|entry| fill(&entry, KEYS)).collect();
     let walk = Walk::new(KEYS, Skew::Zipf);
     let mut block = Block::new(name);

@@ -26,8 +26,8 @@ pub(crate) const METHOD: &[&str] = &[
 /// What a floor is, beside the aims.
 pub(crate) const FLOOR: &str = "The floor of a hit is what would be left of the figure if an oracle told where each \
     value is: clock, hash, the read of the value through arc-swap (through its `Cache` for a `Reader`), one comparison \
-    of the key, the deadline. No table to search, no counters, no use bits. Of a percentile it is the measuring loop's \
-    own. What misses its aim is out of reach where the floor misses it too.";
+    of the key, the deadline. No table to search, no counters, no use bits. Of a \
+    percentile it is that beside a writer, which publishes and does nothing else. What misses its aim is out of reach where the floor misses it too.";
 
 /// What is known to distort a run.
 pub(crate) const LIMITS: &str = "Absolute times move between machines and with whatever else runs there; ratios \
