@@ -3,6 +3,8 @@
 // What the stand-ins have to drop is less than what they stand for.
 #![allow(clippy::drop_non_drop)]
 
+#[path = "../../src/apart.rs"]
+mod apart;
 #[path = "../../src/core.rs"]
 mod core;
 #[path = "../../src/duty.rs"]

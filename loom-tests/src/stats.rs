@@ -35,3 +35,19 @@ impl Counters {
         (0..n).for_each(|_| self.add(count));
     }
 }
+
+/// One more, counted when this is dropped.
+#[must_use]
+pub(crate) struct Due<'a>(&'a Counters, Count);
+
+impl Drop for Due<'_> {
+    fn drop(&mut self) {
+        self.0.add(self.1);
+    }
+}
+
+impl Counters {
+    pub(crate) fn due(&self, count: Count) -> Due<'_> {
+        Due(self, count)
+    }
+}

@@ -112,6 +112,8 @@ impl<T> Held<T> {
     pub(crate) fn arc(&self) -> &Arc<T> {
         &self.0
     }
+
+    pub(crate) fn release(self) {}
 }
 
 impl<T> Deref for Held<T> {

@@ -3,6 +3,8 @@
 
 #[path = "../../../src/answer.rs"]
 mod answer;
+#[path = "../../../src/apart.rs"]
+mod apart;
 #[path = "../../../src/blocking.rs"]
 mod blocking;
 #[path = "../../../src/builder/mod.rs"]
