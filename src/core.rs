@@ -4,7 +4,6 @@ use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
-use crate::apart::apart;
 use crate::local::Local;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
@@ -74,8 +73,7 @@ where
         // the first read-modify-write.
         let now = self.clock.now();
         // Never fresh: a placeholder.
-        let (held, used) = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
-        used.note();
+        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now))?;
         Some((held, now, self.counters.due(Count::Hits)))
     }
 
@@ -88,9 +86,7 @@ where
         Q: Eq + ?Sized,
     {
         let now = self.clock.now();
-        let wanted = |s: &_| Snapshot::is_fresh(s, now) || self.goes_on(s, now);
-        let (held, used) = self.table.at_home(hashed, key, wanted)?;
-        used.note();
+        let held = self.table.at_home(hashed, key, |s| s.is_fresh(now) || self.goes_on(s, now))?;
         let is_fresh = held.is_fresh(now);
         self.counters.add(if is_fresh { Count::Hits } else { Count::StaleHits });
         Some((held, now))
@@ -104,19 +100,20 @@ where
     }
 
     /// The value of a key if some window still covers it. No use of it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn servable<Q>(&self, key: &Q) -> Option<(Hold<K, V, E>, Tick)>
     where
         K: Borrow<Q>,
         Q: Hash + Eq + ?Sized,
     {
-        let hashed = self.hash(key);
+        let (_, held) = self.table.find(self.hash(key), key)?;
+        // After the look: no value is older than that, and none has more left than it was given.
         let now = self.clock.now();
-        let servable = |s: &_| Snapshot::servable(s, self.table.late(), now);
-        match self.table.at_home(hashed, key, servable) {
-            Some((held, _)) => Some((held, now)),
-            None => apart(|| self.table.find(hashed, key).filter(|(_, s)| servable(s)))
-                .map(|(_, held)| (held, now)),
+        if held.servable(self.table.late(), now) {
+            Some((held, now))
+        } else {
+            held.release();
+            None
         }
     }
 

@@ -36,10 +36,16 @@ pub(crate) struct Deadlines {
 }
 
 impl Deadlines {
-    pub(crate) fn new(fresh_until: Tick, late: Late) -> Deadlines {
+    /// Of a value that is stale from `stale_since` on. A window that is over as the value is published covers it
+    /// at no time: not for a caller who read the clock before, nor where a clock steps back.
+    pub(crate) fn new(published: Tick, stale_since: Tick, late: Late) -> Deadlines {
+        let until = |window| {
+            let end = stale_since.after(window);
+            if end > published { end } else { Tick::ORIGIN }
+        };
         Deadlines {
-            swr_until: fresh_until.after(late.stale_while_revalidate),
-            sie_until: fresh_until.after(late.stale_if_error),
+            swr_until: until(late.stale_while_revalidate),
+            sie_until: until(late.stale_if_error),
         }
     }
 

@@ -148,7 +148,7 @@ impl<K, V, E> Snapshot<K, V, E> {
     /// Its deadlines, where `late` are the cache's stale windows.
     pub(crate) fn deadlines(&self, late: &Late) -> Deadlines {
         let own = self.body.as_ref().and_then(|body| body.late.as_deref());
-        Deadlines::new(self.stale_since(), *own.unwrap_or(late))
+        Deadlines::new(self.published(), self.stale_since(), *own.unwrap_or(late))
     }
 
     /// Whether it holds a value that some window still covers.

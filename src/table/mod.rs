@@ -28,8 +28,8 @@ mod watched;
 use std::borrow::Borrow;
 use std::ops::ControlFlow::{self, Break, Continue};
 
+use bucket::Bucket;
 pub(crate) use bucket::Hashed;
-use bucket::{Bucket, Tags};
 pub(crate) use claim::{Fate, Landed, Place};
 pub(crate) use clock::Tally;
 use memory::Memory;
@@ -53,20 +53,6 @@ const SPAN: usize = 16;
 pub(crate) struct Pos {
     bucket: usize,
     slot: usize,
-}
-
-/// A use of what was found in a slot, to be noted or not.
-pub(crate) struct Use<'a, K, V, E> {
-    bucket: &'a Bucket<Snapshot<K, V, E>>,
-    seen: Tags,
-    slot: usize,
-}
-
-impl<K, V, E> Use<'_, K, V, E> {
-    #[inline]
-    pub(crate) fn note(self) {
-        self.bucket.touch(self.seen, self.slot);
-    }
 }
 
 /// The lock-free hash table.
@@ -167,15 +153,15 @@ impl<K, V, E> Table<K, V, E> {
     }
 
     /// What is published for a key, if `wanted`, where nearly all stand: in the first slot of the home
-    /// bucket that has the key's tag. With the use it makes noted, the whole of a hit: no pin, no word read, no
-    /// write once the use bits are set.
+    /// bucket that has the key's tag. The whole of a hit: no pin, no word read, no write once the use bits
+    /// are set.
     #[inline(always)]
     pub(crate) fn at_home<Q>(
         &self,
         hashed: Hashed,
         key: &Q,
         wanted: impl FnOnce(&Snapshot<K, V, E>) -> bool,
-    ) -> Option<(Hold<K, V, E>, Use<'_, K, V, E>)>
+    ) -> Option<Hold<K, V, E>>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
@@ -185,7 +171,8 @@ impl<K, V, E> Table<K, V, E> {
         let slot = seen.matching(hashed).next()?;
         let held = bucket.load(slot)?;
         if wanted(&held) && held.key.borrow() == key {
-            Some((held, Use { bucket, seen, slot }))
+            bucket.touch(seen, slot);
+            Some(held)
         } else {
             held.release();
             None
@@ -200,7 +187,11 @@ impl<K, V, E> Table<K, V, E> {
     {
         self.probe(hashed, |pos| match self.load(pos) {
             Some(held) if held.has_value() && held.key.borrow() == key => Break((pos, held)),
-            _ => Continue(()),
+            Some(held) => {
+                held.release();
+                Continue(())
+            }
+            None => Continue(()),
         })
     }
 

@@ -72,6 +72,36 @@ fn a_zero_ttl_is_not_fresh_before_its_publication_either() {
     assert!(!cache.contains_key(&1) && cache.contains_key(&2));
 }
 
+/// As for a caller who read the clock before.
+#[test]
+fn a_window_of_nothing_covers_nothing_before_the_publication_either() {
+    let clock = ManualClock::new();
+    let lifetime = |key: &u32, _: &u32| {
+        let [swr, sie] =
+            [key & 1, key & 2].map(|it| if it == 0 { Duration::ZERO } else { secs(8) });
+        Lifetime::new().ttl(Duration::ZERO).stale_while_revalidate(swr).stale_if_error(sie)
+    };
+    let cache = plain(&clock).executor(CallerRuns).lifetime(lifetime).build().unwrap();
+    clock.set(secs(10));
+    let keys = 0..4;
+    keys.clone().for_each(|key| assert!(cache.set(key, key)));
+    clock.set(secs(5));
+    let mut reader = cache.reader();
+    for key in keys {
+        let there = key != 0;
+        assert_eq!((cache.contains_key(&key), cache.peek(&key).is_some()), (there, there));
+        assert_eq!((cache.ttl(&key).is_some(), reader.peek(&key).is_some()), (there, there));
+        assert_eq!(cache.iter().any(|it| *it.key() == key), there);
+        let before = cache.stats();
+        let shown = cache.get_swr(&key, |_| Err("down")).map(|served| *served).ok();
+        assert_eq!(shown, there.then_some(key));
+        assert_eq!(cache.stats().stale_hits - before.stale_hits, u64::from(key & 1 != 0));
+        let fallback = cache.get(&key, |_| Err("down")).ok();
+        assert_eq!(fallback, (key & 2 != 0).then_some(key));
+        assert_eq!(cache.delete(&key), there);
+    }
+}
+
 #[test]
 fn zero_windows_keep_nothing_servable() {
     let clock = ManualClock::new();

@@ -34,17 +34,22 @@ pub struct Snapshot<V> {
 impl<V: Clone> Snapshot<V> {
     pub fn new<E>(value: V, now: Duration, settings: &Settings<E>) -> Self {
         let fresh_until = now.saturating_add(settings.ttl);
+        // What is over as it begins covers nothing, whatever the clock shows.
+        let after = |window| {
+            let end = fresh_until.saturating_add(window);
+            if ahead(now, end) { end } else { Duration::ZERO }
+        };
         Self {
             value,
             published: now,
             fresh_until,
-            swr_until: fresh_until.saturating_add(settings.stale_while_revalidate),
-            sie_until: fresh_until.saturating_add(settings.stale_if_error),
+            swr_until: after(settings.stale_while_revalidate),
+            sie_until: after(settings.stale_if_error),
         }
     }
 
     pub fn gone(&self, now: Duration) -> bool {
-        !ahead(now, self.fresh_until.max(self.swr_until).max(self.sie_until))
+        !ahead(now, self.swr_until.max(self.sie_until))
     }
 
     /// Without a time to live never, whatever the clock shows.
