@@ -8,6 +8,8 @@
 mod back_off;
 #[path = "support/bench.rs"]
 mod bench;
+#[path = "support/constant.rs"]
+mod constant;
 #[path = "rules/deadlines.rs"]
 mod deadlines;
 #[path = "support/fronts.rs"]

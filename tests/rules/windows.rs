@@ -1,10 +1,14 @@
 //! Odd windows: zero, for ever, sums past the clock's range, by value, jittered.
 
+use std::cell::RefCell;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
 use std::time::Duration;
 
-use lastcache::{CallerRuns, Lifetime, ManualClock, State, Ttl};
+use lastcache::{Cache, CallerRuns, Lifetime, ManualClock, State, Ttl};
 
 use super::bench::{Plain, Tray, down, never, plain, secs};
+use super::constant::Constant;
 use super::fronts::{Caller, FRONTS, told, word};
 
 #[test]
@@ -70,6 +74,47 @@ fn a_zero_ttl_is_not_fresh_before_its_publication_either() {
     assert!(cache.contains_key(&1));
     clock.set(secs(13));
     assert!(!cache.contains_key(&1) && cache.contains_key(&2));
+}
+
+thread_local! {
+    static NEXT: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// The next comparison of keys does something else first.
+#[derive(Clone, Debug)]
+struct Meddled(u32);
+
+impl Hash for Meddled {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.hash(state);
+    }
+}
+
+impl PartialEq for Meddled {
+    fn eq(&self, other: &Meddled) -> bool {
+        if let Some(next) = NEXT.take() {
+            next();
+        }
+        self.0 == other.0
+    }
+}
+
+impl Eq for Meddled {}
+
+#[test]
+fn who_comes_upon_a_value_that_came_meanwhile_is_told_no_more_than_its_time() {
+    let clock = ManualClock::new();
+    let builder = Cache::<Meddled, u32>::builder().ttl(secs(60)).clock(&clock).hasher(Constant);
+    let cache = Arc::new(builder.build().unwrap());
+    let [first, second] = [1, 2].map(Meddled);
+    assert!(cache.set(first, 1) && cache.set(second.clone(), 2));
+    let (later, its) = (clock.clone(), Arc::clone(&cache));
+    NEXT.set(Some(Box::new(move || {
+        later.advance(secs(10));
+        assert!(its.set(Meddled(2), 3));
+    })));
+    assert_eq!(cache.ttl(&second), Some(Ttl::Left(secs(60))));
+    assert_eq!((clock.now(), cache.peek(&second).as_deref()), (secs(10), Some(&3)));
 }
 
 /// As for a caller who read the clock before.
