@@ -255,16 +255,14 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.table.clear();
     }
 
-    /// What the cache has done so far, summed over the 65 cells in which threads count, and one of the table.
+    /// What the cache has done so far, summed over the 65 cells in which threads count; but evictions are counted in one.
     ///
     /// ```
     /// # let cache = lastcache::Cache::<u32, u32>::builder().build().expect("the defaults");
     /// assert_eq!((cache.get(&1, |_| Ok(10)).ok(), cache.stats().misses), (Some(10), 1));
     /// ```
     pub fn stats(&self) -> Stats {
-        let mut stats = self.core.counters.read();
-        stats.evictions += self.core.table.finished();
-        stats
+        self.core.counters.read(self.core.table.evictions())
     }
 
     /// Stops background refresh: none is started any more, queued ones are dropped and resolve to

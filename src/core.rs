@@ -93,6 +93,7 @@ where
     }
 
     /// Whether a stale value is served at once and its key being loaded.
+    #[inline]
     fn goes_on(&self, s: &Snapshot<K, V, E>, now: Tick) -> bool {
         s.has_value()
             && s.deadlines(self.table.late()).at_once(Ask::WhileRevalidate, now)
@@ -123,18 +124,15 @@ where
         let n = Snapshot::new(hashed.upper(), key, draft);
         let mut tally = Tally::default();
         let fate = self.table.set(hashed, &n, now, &mut tally);
-        self.count(fate, &tally);
+        self.count(fate);
         fate
     }
 
-    pub(crate) fn count(&self, fate: Fate, tally: &Tally<K, V, E>) {
+    pub(crate) fn count(&self, fate: Fate) {
         match fate {
             Fate::Stored => {}
             Fate::Late => self.counters.add(Count::LateLoads),
             Fate::NoRoom => self.counters.add(Count::NotStored),
-        }
-        if tally.evicted > 0 {
-            self.counters.add_many(Count::Evictions, tally.evicted);
         }
     }
 }

@@ -78,7 +78,7 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         let now = draft.published;
         let n = Snapshot::new(load.hash, load.key, draft);
         let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
-        core.count(fate, &tally);
+        core.count(fate);
         // The victims' destructors, before the result is made: see `Table::publish`.
         drop((tally, load.place, load.core));
         Ended { outcome, flight }

@@ -149,7 +149,8 @@
 //! | a joiner | waits for its leader, by parking; a task by a pending poll |
 //! | starting the cache's own refresh thread | what the system's thread creation does |
 //!
-//! Nothing runs user code or waits in the middle of a step of the protocol. Values are reclaimed when
+//! Nothing runs user code or waits in the middle of a step of the protocol: where user code may panic, what
+//! it would leave undone has an owner whose end does it. Values are reclaimed when
 //! the last reader lets go of them, by reference counts (hot sets let go later: see [`Reader`]); the
 //! memory of flights that others may be looking at goes through epoch reclamation.
 //!

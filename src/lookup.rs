@@ -2,7 +2,8 @@
 //!
 //! `lookup` goes down once and comes up with an owned [`Step`]: what the caller now *is* (a hit, a
 //! leader, a joiner). It runs no fetch and never waits; of the user's code it runs `Hash`, `Eq` and
-//! key clones, all before the step of the protocol that they are for.
+//! key clones, all before the step of the protocol that they are for; and `Eq` once more where a write
+//! overtook the load that it has claimed.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};

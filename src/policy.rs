@@ -29,23 +29,23 @@ pub(crate) enum Ask {
 }
 
 /// When a stale snapshot stops being worth what.
+///
+/// No time counts as earlier than its publication, not that of a caller who read the clock before, nor that of a
+/// clock that stepped back: a window of nothing covers nothing.
 #[derive(Clone, Copy)]
 pub(crate) struct Deadlines {
+    published: Tick,
     swr_until: Tick,
     sie_until: Tick,
 }
 
 impl Deadlines {
-    /// Of a value that is stale from `stale_since` on. A window that is over as the value is published covers it
-    /// at no time: not for a caller who read the clock before, nor where a clock steps back.
+    #[inline]
     pub(crate) fn new(published: Tick, stale_since: Tick, late: Late) -> Deadlines {
-        let until = |window| {
-            let end = stale_since.after(window);
-            if end > published { end } else { Tick::ORIGIN }
-        };
         Deadlines {
-            swr_until: until(late.stale_while_revalidate),
-            sie_until: until(late.stale_if_error),
+            published,
+            swr_until: stale_since.after(late.stale_while_revalidate),
+            sie_until: stale_since.after(late.stale_if_error),
         }
     }
 
@@ -56,26 +56,32 @@ impl Deadlines {
 
     /// Past every window: as good as absent.
     pub(crate) fn gone(&self, now: Tick) -> bool {
-        now >= self.gone_at()
+        !self.before(now, self.gone_at())
     }
 
     /// Whether a failed load may be covered by this value.
     pub(crate) fn falls_back(&self, now: Tick) -> bool {
-        now < self.sie_until
+        self.before(now, self.sie_until)
     }
 
     /// Whether `ask` takes the stale value at once, whatever the flight does.
+    #[inline]
     pub(crate) fn at_once(&self, ask: Ask, now: Tick) -> bool {
-        ask == Ask::WhileRevalidate && now < self.swr_until
+        ask == Ask::WhileRevalidate && self.before(now, self.swr_until)
     }
 
     /// Whether `ask` takes the stale value without a fetch, because one failed not long ago.
     pub(crate) fn backs_off(&self, ask: Ask, now: Tick, retry_at: Option<Tick>) -> bool {
         let limit = match ask {
             Ask::IfError => self.sie_until,
-            Ask::WhileRevalidate => self.sie_until.max(self.swr_until),
+            Ask::WhileRevalidate => self.gone_at(),
         };
-        retry_at.is_some_and(|retry_at| now < retry_at) && now < limit
+        retry_at.is_some_and(|retry_at| now < retry_at) && self.before(now, limit)
+    }
+
+    #[inline]
+    fn before(&self, now: Tick, end: Tick) -> bool {
+        now.max(self.published) < end
     }
 }
 

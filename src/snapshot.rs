@@ -128,11 +128,13 @@ impl<K, V, E> Snapshot<K, V, E> {
         }
     }
 
+    #[inline]
     pub(crate) fn published(&self) -> Tick {
         self.body.as_ref().map_or(self.fresh_until, |body| body.published)
     }
 
     /// From when on it is stale.
+    #[inline]
     fn stale_since(&self) -> Tick {
         self.fresh_until.max(self.published())
     }
@@ -146,6 +148,7 @@ impl<K, V, E> Snapshot<K, V, E> {
     }
 
     /// Its deadlines, where `late` are the cache's stale windows.
+    #[inline]
     pub(crate) fn deadlines(&self, late: &Late) -> Deadlines {
         let own = self.body.as_ref().and_then(|body| body.late.as_deref());
         Deadlines::new(self.published(), self.stale_since(), *own.unwrap_or(late))

@@ -26,7 +26,7 @@
 //! | killed | a placeholder that lost; its owner takes it out |
 //! | idle | nobody loads this key |
 //! | flight | one leader loads this key |
-//! | done | the last load failed or was given up; its flight says why and until when to back off |
+//! | done | the last load failed or was given up; its flight says why and until when to back off. Of a replaced snapshot it may say that a write ended it |
 //! | closed | replaced, or leaving: whoever meets it may finish the removal |
 
 use crate::sync::Arc;

@@ -6,8 +6,7 @@
 
 use std::cell::Cell;
 
-use crossbeam_utils::CachePadded;
-
+use crate::sync::CachePadded;
 use crate::sync::atomic::{AtomicU64, Ordering::*};
 
 macro_rules! counters {
@@ -16,7 +15,8 @@ macro_rules! counters {
         ///
         /// Each number is exact once the threads that caused it are at rest; while they are not, numbers may
         /// be seen at slightly different moments. At rest `hits + stale_hits + misses` is the number of calls of
-        /// the `get` family.
+        /// the `get` family. A call that a panic ends, in the key's `Hash` or in a destructor, may be missing from all but
+        /// `evictions`.
         ///
         /// ```
         /// use lastcache::Cache;
@@ -33,6 +33,8 @@ macro_rules! counters {
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
         pub struct Stats {
             $($(#[$doc])* pub $name: u64,)*
+            /// Servable values removed for room.
+            pub evictions: u64,
         }
 
         #[derive(Clone, Copy)]
@@ -41,8 +43,9 @@ macro_rules! counters {
         const COUNTS: usize = [$(Count::$variant),*].len();
 
         impl Counters {
-            pub(crate) fn read(&self) -> Stats {
-                Stats { $($name: self.sum(Count::$variant),)* }
+            /// With the evictions, which the table counts.
+            pub(crate) fn read(&self, evictions: u64) -> Stats {
+                Stats { $($name: self.sum(Count::$variant),)* evictions }
             }
         }
     };
@@ -69,8 +72,6 @@ counters! {
     queued => Queued,
     /// Stale reads that could start no refresh because the queue was full.
     skipped => Skipped,
-    /// Servable values removed for room.
-    evictions => Evictions,
     /// Loads whose value was not stored because a `set`, `delete` or `clear` came first.
     late_loads => LateLoads,
     /// Values that found no room: too heavy, or nothing could be evicted for them.
@@ -97,7 +98,13 @@ impl Counters {
 
     #[inline]
     pub(crate) fn add(&self, count: Count) {
-        self.add_many(count, 1);
+        if let Some(own) = self.0[..OWNED].get(lease::known()) {
+            // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
+            let cell = &own[count as usize];
+            cell.store(cell.load(Relaxed).wrapping_add(1), Relaxed);
+        } else {
+            self.add_first_or_shared(count);
+        }
     }
 
     /// As `add`, when what is returned is dropped.
@@ -106,23 +113,12 @@ impl Counters {
         Due(self, count)
     }
 
-    #[inline]
-    pub(crate) fn add_many(&self, count: Count, n: u64) {
-        if let Some(own) = self.0[..OWNED].get(lease::known()) {
-            // Relaxed: counts publish nothing. Load and store: no other live thread writes this cell.
-            let cell = &own[count as usize];
-            cell.store(cell.load(Relaxed).wrapping_add(n), Relaxed);
-        } else {
-            self.add_first_or_shared(count, n);
-        }
-    }
-
     /// A thread's first count, and all of a thread that finds no cell.
     #[cold]
-    fn add_first_or_shared(&self, count: Count, n: u64) {
+    fn add_first_or_shared(&self, count: Count) {
         lease::choose();
         // Relaxed: as above.
-        self.0[SHARED][count as usize].fetch_add(n, Relaxed);
+        self.0[SHARED][count as usize].fetch_add(1, Relaxed);
     }
 
     fn sum(&self, count: Count) -> u64 {

@@ -3,13 +3,14 @@
 #[path = "support/bench.rs"]
 mod bench;
 
+use std::cell::Cell;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::thread;
 
 use bench::{Fault, Plain, never, panics, plain, secs};
-use lastcache::{CallerRuns, ManualClock};
+use lastcache::{Cache, CallerRuns, ManualClock};
 
 const HITS: usize = 3_000;
 
@@ -70,6 +71,40 @@ fn a_hit_is_counted_also_where_reading_it_panics() {
     assert_eq!(cache.stats().hits, 1);
     assert!(panics(|| cache.reader().get_with(&1, read, never)));
     assert_eq!(cache.stats().hits, 2);
+}
+
+thread_local!(static BRITTLE: Cell<bool> = const { Cell::new(false) });
+
+/// A weight, and whether it may panic as it goes.
+struct Heavy(u32, bool);
+
+impl Drop for Heavy {
+    fn drop(&mut self) {
+        assert!(!(self.1 && BRITTLE.take()), "as it goes");
+    }
+}
+
+#[test]
+fn evictions_are_counted_although_a_destructor_panics() {
+    for by_a_load in [false, true] {
+        let clock = ManualClock::new();
+        let builder = Cache::<u32, Heavy>::builder().clock(&clock).capacity(10);
+        let cache = builder.max_weight(10).weigher(|_, value| value.0).build().unwrap();
+        for key in 0..10 {
+            assert!(cache.set(key, Heavy(1, key == 0)));
+        }
+        clock.advance(secs(61));
+        BRITTLE.set(true);
+        assert!(panics(|| {
+            if by_a_load {
+                drop(cache.get_stale(&0, |_| Ok(Heavy(5, false))));
+            } else {
+                cache.set(0, Heavy(5, false));
+            }
+        }));
+        let (left, stats) = (cache.len() as u64, cache.stats());
+        assert_eq!((left, stats.evictions), (6, 4), "{stats:?}");
+    }
 }
 
 /// The same for all keys.

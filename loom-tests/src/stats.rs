@@ -10,7 +10,6 @@ pub(crate) enum Count {
     StaleHits,
     Queued,
     Skipped,
-    Evictions,
     LateLoads,
     NotStored,
 }
@@ -29,10 +28,6 @@ pub(crate) struct Counters;
 impl Counters {
     pub(crate) fn add(&self, count: Count) {
         COUNTED.with(|counted| counted.borrow_mut().push(count));
-    }
-
-    pub(crate) fn add_many(&self, count: Count, n: u64) {
-        (0..n).for_each(|_| self.add(count));
     }
 }
 

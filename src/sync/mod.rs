@@ -23,6 +23,9 @@ pub(crate) use real::*;
 #[cfg(lastcache_shuttle)]
 pub(crate) use shuttle::*;
 
+/// Keeps what is written by some off the cache lines that others read.
+pub(crate) use crossbeam_utils::CachePadded;
+
 /// A static of the process.
 #[cfg(not(lastcache_loom))]
 macro_rules! process_wide {

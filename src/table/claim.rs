@@ -146,7 +146,8 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Ends a load that a write overtook before it began, with the value that stands in its place's stead: nobody
     /// gave it up, and the set that put that there is about to do the same. Where there is none of its
-    /// key, or it came after a delete, the load is abandoned; so it is beside a set that finds no room.
+    /// key, or it came after a delete of what the load was to replace, the load is abandoned; so it is beside a
+    /// set that finds no room.
     ///
     /// `Eq` may panic, or call the cache: the load has an owner, and no lookup finds its flight any more.
     #[cold]

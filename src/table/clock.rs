@@ -18,7 +18,6 @@ use super::room::Taken;
 use super::{Pos, SPAN, Table};
 use crate::panics::drop_each;
 use crate::snapshot::{Hold, Snapshot};
-use crate::sync::atomic::Ordering::Relaxed;
 use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
 
@@ -49,20 +48,16 @@ impl Want {
 /// Who is to go.
 type Victim<K, V, E> = (Pos, Hold<K, V, E>);
 
-/// What making room cost others. The victims are dropped with it, when the step that they made room
-/// for is over: their destructors are the user's.
-pub(crate) struct Tally<K, V, E> {
-    /// Servable values evicted.
-    pub(crate) evicted: u64,
-    victims: Option<Victims<K, V, E>>,
-}
+/// What making room cost others: dropped when the step that they made room for is over, since their
+/// destructors are the user's.
+pub(crate) struct Tally<K, V, E>(Option<Victims<K, V, E>>);
 
 /// In place, since eviction must not allocate.
 type Victims<K, V, E> = [Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS];
 
 impl<K, V, E> Tally<K, V, E> {
     fn add(&mut self, victim: Arc<Snapshot<K, V, E>>) {
-        let victims = self.victims.get_or_insert_default();
+        let victims = self.0.get_or_insert_default();
         if let Some(free) = victims.iter_mut().find(|place| place.is_none()) {
             *free = Some(victim);
         }
@@ -71,7 +66,7 @@ impl<K, V, E> Tally<K, V, E> {
 
 impl<K, V, E> Drop for Tally<K, V, E> {
     fn drop(&mut self) {
-        if let Some(victims) = &mut self.victims {
+        if let Some(victims) = &mut self.0 {
             drop_each(victims.iter_mut().map_while(Option::take));
         }
     }
@@ -79,7 +74,7 @@ impl<K, V, E> Drop for Tally<K, V, E> {
 
 impl<K, V, E> Default for Tally<K, V, E> {
     fn default() -> Self {
-        Tally { evicted: 0, victims: None }
+        Tally(None)
     }
 }
 
@@ -303,24 +298,24 @@ impl<K, V, E> Table<K, V, E> {
         let Some(victim) = self.unlink(pos, s) else { return };
         taken.units += 1;
         self.room.give_back(0, victim.weight);
-        tally.evicted += u64::from(self.bury(&victim, now));
+        self.bury(&victim, now);
         tally.add(victim);
     }
 
     /// Takes out what is closed, a value or a placeholder, for whoever closed it; whether nobody was quicker.
-    /// Who meets such a thing has no tally, and few do: what is evicted by that is counted here.
     pub(crate) fn finish(&self, pos: Pos, s: &Snapshot<K, V, E>, now: Tick) -> bool {
         let Some(removed) = self.remove(pos, s) else { return false };
-        if removed.has_value() && self.bury(&removed, now) {
-            // Relaxed: counts publish nothing.
-            self.finished.fetch_add(1, Relaxed);
+        if removed.has_value() {
+            self.bury(&removed, now);
         }
         true
     }
 
-    /// Remembers a value that was evicted; whether it counts as that: what is past its windows does not.
-    fn bury(&self, victim: &Snapshot<K, V, E>, now: Tick) -> bool {
+    /// Remembers a value that was evicted, and counts it unless it is past its windows.
+    fn bury(&self, victim: &Snapshot<K, V, E>, now: Tick) {
         self.memory.ghosts.bury(victim.hash);
-        victim.servable(&self.late, now)
+        if victim.servable(&self.late, now) {
+            self.memory.evictions.add();
+        }
     }
 }

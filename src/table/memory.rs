@@ -1,8 +1,8 @@
-//! What eviction remembers: where its hands are, who is on probation, who was evicted lately, and when the
-//! next value is past its windows.
+//! What eviction remembers: where its hands are, who is on probation, who was evicted lately, when the
+//! next value is past its windows, and how many went.
 //!
-//! All of it is advice, and Relaxed throughout: what a race loses is a value that goes sooner or later than
-//! it should have.
+//! But for that number all of it is advice: what a race loses is a value that goes sooner or later than it should
+//! have. Relaxed throughout.
 
 use super::bucket::{PROBATION, UNUSED};
 use crate::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
@@ -14,6 +14,7 @@ pub(super) struct Memory {
     pub(super) probation: Probation,
     pub(super) ghosts: Ghosts,
     pub(super) horizon: Horizon,
+    pub(super) evictions: Evictions,
 }
 
 impl Memory {
@@ -23,6 +24,7 @@ impl Memory {
             probation: Probation::new(capacity),
             ghosts: Ghosts::new(capacity),
             horizon: Horizon::new(),
+            evictions: Evictions(AtomicU64::new(0)),
         }
     }
 }
@@ -50,6 +52,20 @@ impl Hand {
     /// Steps over some slots.
     pub(super) fn skip(&self, slots: usize) {
         self.0.fetch_add(slots, Relaxed);
+    }
+}
+
+/// How many servable values were evicted. Counted as they go, so that no panic loses one.
+pub(super) struct Evictions(AtomicU64);
+
+impl Evictions {
+    pub(super) fn add(&self) {
+        // Relaxed: counts publish nothing.
+        self.0.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn read(&self) -> u64 {
+        self.0.load(Relaxed)
     }
 }
 

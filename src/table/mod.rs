@@ -40,8 +40,7 @@ use crate::panics::First;
 use crate::policy::Late;
 use crate::snapshot::{Hold, Snapshot};
 use crate::state::Standing::{Closed, Committed};
-use crate::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use crate::sync::{Arc, SLOTS, SLOTS_PER_VALUE, Shared};
+use crate::sync::{Arc, CachePadded, SLOTS, SLOTS_PER_VALUE, Shared};
 use crate::time::Tick;
 
 /// Buckets in a group. Lookups rarely see the second: they end where nothing passed. At a load of a half,
@@ -60,10 +59,9 @@ pub(crate) struct Table<K, V, E> {
     /// Shared with the hot sets that watch some of its cells.
     buckets: Shared<Bucket<Snapshot<K, V, E>>>,
     late: Late,
-    room: Room,
-    memory: Memory,
-    /// Evictions that no evictor's tally counts: see [`Table::finish`].
-    finished: AtomicU64,
+    // What hits read is on no line with what others write.
+    room: CachePadded<Room>,
+    memory: CachePadded<Memory>,
     /// How far the hands go from one bucket to the next.
     stride: usize,
 }
@@ -75,9 +73,8 @@ impl<K, V, E> Table<K, V, E> {
         Table {
             buckets: (0..buckets).map(|_| Bucket::empty()).collect(),
             late,
-            room: Room::new(capacity, max_weight),
-            memory: Memory::new(capacity),
-            finished: AtomicU64::new(0),
+            room: CachePadded::new(Room::new(capacity, max_weight)),
+            memory: CachePadded::new(Memory::new(capacity)),
             stride: clock::stride(buckets),
         }
     }
@@ -106,10 +103,9 @@ impl<K, V, E> Table<K, V, E> {
         self.room.weight()
     }
 
-    /// Servable values that `finish` took out.
-    pub(crate) fn finished(&self) -> u64 {
-        // Relaxed: as it is counted.
-        self.finished.load(Relaxed)
+    /// Servable values that were evicted.
+    pub(crate) fn evictions(&self) -> u64 {
+        self.memory.evictions.read()
     }
 
     /// Multiply-shift: any number of buckets, chosen by the hash's upper bits.

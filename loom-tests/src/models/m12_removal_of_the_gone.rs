@@ -79,7 +79,7 @@ fn closed_then_renewed(small: &std::sync::Arc<Small>) -> thread::JoinHandle<bool
 /// Who finds the closed entry completes its eviction, unless the set has renewed it.
 fn renewed_or_evicted(small: &Small, setter: thread::JoinHandle<bool>) {
     let renewed = setter.join().unwrap();
-    assert_eq!(small.table().finished(), u64::from(!renewed), "renewed: {renewed}");
+    assert_eq!(small.table().evictions(), u64::from(!renewed), "renewed: {renewed}");
 }
 
 /// Without another look at its cell the renewed entry is missed: where nothing is free, there is then

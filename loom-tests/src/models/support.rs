@@ -323,11 +323,6 @@ impl Small {
     }
 }
 
-/// How many evictions this thread counted since it was asked last.
-pub(super) fn evicted() -> u64 {
-    stats::counted().into_iter().filter(|count| *count == Count::Evictions).count() as u64
-}
-
 /// A value published at this tick.
 pub(super) fn draft(value: u32, published: u64) -> Draft<Tracked> {
     Draft {
