@@ -157,8 +157,10 @@ mod lease {
     impl Drop for Return {
         fn drop(&mut self) {
             let _ = MINE.try_with(|mine| mine.set(OWNED));
+            let own = self.0.get();
             // Release: hands what this thread counted to the next owner.
-            TAKEN.fetch_and(!self.0.get(), Release);
+            let taken = TAKEN.fetch_and(!own, Release);
+            debug_assert_eq!(taken & own, own, "the cell was this thread's alone");
         }
     }
 
