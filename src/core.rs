@@ -61,8 +61,9 @@ where
         Hashed::of(&self.hasher, key)
     }
 
-    /// The fresh value of a key, where it is found at once: the whole of a hit. It is counted once the value is
-    /// given back: a store before that is one more that the read-modify-write which gives it back waits for.
+    /// The fresh value of a key, where it is found at once: the whole of a hit, but for its count. Whoever gives
+    /// the value back lets it be counted after that: a store before is one more that the read-modify-write
+    /// which gives it back waits for.
     #[inline(always)]
     pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick, Due<'_>)>
     where

@@ -118,7 +118,7 @@ impl Clock {
         match &self.0 {
             #[cfg(target_os = "linux")]
             Source::Coarse(origin) => {
-                // The kernel's clock does not step back: what is zero here is out of its range.
+                // Never zero, and a nanosecond late at most: the clock's own steps are millions of them.
                 Tick(NonZeroU64::MIN | coarse_nanos().wrapping_sub(*origin))
             }
             Source::Precise(origin) => Tick::from_nanos(saturating_nanos(origin.elapsed())),

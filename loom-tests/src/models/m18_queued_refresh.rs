@@ -161,25 +161,34 @@ fn told(flight: &Flight) -> u32 {
     value(&flight.outcome().expect("it has ended")).expect("nobody gave it up")
 }
 
+/// As `queued`, with a set of its key under way, and what is so once that has ended.
+fn queued_beside_a_set() -> (std::sync::Arc<Small>, Queued, Arc<Flight>, impl FnOnce()) {
+    let (small, queued) = queued();
+    let (_, old) = small.entry(7, STALE).expect("it is there");
+    let flight = Arc::clone(queued.flight());
+    let setter = {
+        let small = small.clone();
+        thread::spawn(move || small.set(7, 2, STALE))
+    };
+    let end_of_set = move || {
+        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        forgot_its_flight(&old);
+    };
+    (small, queued, flight, end_of_set)
+}
+
 #[test]
 fn m18_a_set_ends_a_refresh_that_its_job_starts_beside_it() {
     model(2, || {
-        let (small, queued) = queued();
-        let (_, old) = small.entry(7, STALE).expect("it is there");
-        let flight = Arc::clone(queued.flight());
-        let setter = {
-            let small = small.clone();
-            thread::spawn(move || small.set(7, 2, STALE))
-        };
+        let (small, queued, flight, end_of_set) = queued_beside_a_set();
         let start = queued.start();
         let started = start.is_some();
         if let Some((claim, _)) = start {
             small.fetch(claim, 1, STALE);
         }
         assert!(started || told(&flight) == 2, "the set's value, and at once");
-        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        end_of_set();
         assert!(matches!(told(&flight), 1 | 2));
-        forgot_its_flight(&old);
         small.check_rest();
     });
 }
@@ -295,21 +304,14 @@ fn m18_a_refresh_that_starts_beside_a_delete_is_not_ended_by_a_placeholder() {
 #[test]
 fn m18_a_refresh_whose_start_panics_beside_a_set_ends() {
     model(2, || {
-        let (small, queued) = queued();
-        let (_, old) = small.entry(7, STALE).expect("it is there");
-        let flight = Arc::clone(queued.flight());
-        let setter = {
-            let small = small.clone();
-            thread::spawn(move || small.set(7, 2, STALE))
-        };
+        let (small, queued, flight, end_of_set) = queued_beside_a_set();
         light(0);
         if let Some(Some((claim, _))) = spared(|| queued.start()) {
             small.fetch(claim, 1, STALE);
         }
         assert!(!flight.is_pending(), "whoever waits for it waits for ever");
-        assert_eq!(setter.join().unwrap(), Fate::Stored);
+        end_of_set();
         assert_eq!(small.peek(7, STALE), Some(2), "the set stays");
-        forgot_its_flight(&old);
         small.check_rest();
     });
 }
