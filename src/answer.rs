@@ -14,7 +14,7 @@ use crate::load::{self, Fetched};
 use crate::lookup::{Start, Step};
 use crate::policy::Ask;
 use crate::served::{Hold, Keep, Served, Why};
-use crate::snapshot::{Failure, Flight, Outcome, Snapshot, Ticket};
+use crate::snapshot::{Flight, Outcome, Snapshot, Ticket};
 use crate::stats::Count;
 use crate::sync::Arc;
 use crate::table::Hashed;
@@ -125,11 +125,15 @@ where
         match outcome {
             Published(s) => Some(Ok(self.loaded(s, Some(flight)))),
             Failed(why) => {
-                let Failure { error, masked, .. } = &*why;
-                Some(if *masked {
-                    self.cover(asked, error.clone(), Some(flight))
+                // What runs a destructor of the user's goes before the result is made, here and in `cover`: should it
+                // panic, a result made before would leak.
+                let (error, masked) = (why.error.clone(), why.masked);
+                drop(why);
+                Some(if masked {
+                    self.cover(asked, error, Some(flight))
                 } else {
-                    Err(error.clone())
+                    drop(flight);
+                    Err(error)
                 })
             }
             Abandoned => None,
@@ -168,12 +172,16 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let Some((_, held)) = self.table.find(asked.hashed, asked.key) else { return Err(error) };
+        let Some((_, held)) = self.table.find(asked.hashed, asked.key) else {
+            drop(flight);
+            return Err(error);
+        };
         let now = self.clock.now();
         if held.is_fresh(now) {
             return Ok(Served::new((asked.keep)(held), now, Why::Fresh, flight));
         }
         if !held.deadlines(self.table.late()).falls_back(now) {
+            drop((held, flight));
             return Err(error);
         }
         Ok(Served::new((asked.keep)(held), now, Why::Fallback(error), flight))
@@ -197,6 +205,7 @@ where
             Ok(Err(error)) => {
                 self.counters.add(Count::Failures);
                 self.tell_error(&key, &error);
+                drop(key);
                 Err(Error::Fetch(Arc::new(error)))
             }
             Err(panic) => {

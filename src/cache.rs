@@ -79,7 +79,7 @@ where
     ///
     /// # Panics
     ///
-    /// Where `Hash`, `Eq`, `Clone` of the key, `weigher` or `lifetime` do; nothing has changed then.
+    /// Where `Hash`, `Eq`, `Clone` of the key, `weigher` or `lifetime` do; what is there of the key has not changed then.
     ///
     /// # Cost
     ///

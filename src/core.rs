@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::local::Local;
+use crate::panics::First;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
@@ -126,6 +127,11 @@ where
         let mut tally = Tally::default();
         let fate = self.table.set(hashed, &n, now, &mut tally);
         self.count(fate);
+        // What it displaced, and what found no room: a second panic would end the process in the first one's.
+        let mut first = First::default();
+        first.of(|| drop(tally));
+        first.of(|| drop(n));
+        first.go_on();
         fate
     }
 

@@ -7,6 +7,7 @@
 use std::hash::{BuildHasher, Hash};
 
 use crate::core::Core;
+use crate::panics::First;
 use crate::snapshot::{Draft, Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
 use crate::table::{Landed, Place};
@@ -79,8 +80,16 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         let n = Snapshot::new(load.hash, load.key, draft);
         let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
         core.count(fate);
-        // The victims' destructors, before the result is made: see `Table::publish`.
-        drop((tally, load.place, load.core));
+        // The destructors of what it displaced, before the result is made: see `Table::publish`. What found no room
+        // goes with them, and its panic would end the process in theirs.
+        let mut first = First::default();
+        first.of(|| drop((tally, load.place, load.core)));
+        if first.goes_on() {
+            first.of(|| drop(outcome));
+            first.of(|| drop(flight));
+            first.go_on();
+            unreachable!("it went on")
+        }
         Ended { outcome, flight }
     }
 

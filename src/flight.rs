@@ -160,7 +160,9 @@ impl<P, F> Ticket<P, F> {
         &self.flight
     }
 
-    pub(crate) fn into_flight(self) -> Arc<Flight<P, F>> {
+    pub(crate) fn into_flight(mut self) -> Arc<Flight<P, F>> {
+        // First, as its waker's destructor may panic: what is half returned then is leaked.
+        self.flight.waiters.leave(&mut self.stay);
         Arc::clone(&self.flight)
     }
 

@@ -6,6 +6,7 @@ use std::iter::FusedIterator;
 
 use crate::core::Core;
 use crate::error::BoxError;
+use crate::panics::drop_each;
 use crate::policy::Ttl;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
@@ -106,6 +107,13 @@ impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {
             self.group = core.table.group(self.home, core.clock.now()).into_iter();
             self.home += 1;
         }
+    }
+}
+
+impl<K, V, E, S> Drop for Iter<'_, K, V, E, S> {
+    fn drop(&mut self) {
+        // Each may be the last to hold its value, which may panic as it goes.
+        drop_each(self.group.by_ref());
     }
 }
 

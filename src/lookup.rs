@@ -1,9 +1,9 @@
 //! What a caller is to do about a key, decided in one place.
 //!
 //! `lookup` goes down once and comes up with an owned [`Step`]: what the caller now *is* (a hit, a
-//! leader, a joiner). It runs no fetch and never waits; of the user's code it runs `Hash`, `Eq` and
-//! key clones, all before the step of the protocol that they are for; and `Eq` once more where a write
-//! overtook the load that it has claimed.
+//! leader, a joiner). It runs no fetch and never waits; of the user's code it runs `Eq` and
+//! key clones, all before the step of the protocol that they are for; `Eq` once more where a write
+//! overtook the load that it has claimed; and destructors of what was displaced, once its duty has an owner.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -38,7 +38,8 @@ pub(crate) enum Step<K, V, E, S> {
     Join(Ticket<K, V, E>),
     /// The leader is this thread, further up.
     Reentrant,
-    /// Run the fetch, and keep nothing: every slot the key could have is taken by flights.
+    /// Run the fetch, and keep nothing: every slot the key could have is taken by flights, or, where keys were chosen
+    /// to share their slots, by servable values.
     Uncached,
 }
 
@@ -114,7 +115,11 @@ where
                     drop(held);
                     return Step::Lead(claim);
                 }
-                Next::Join(ticket) => return Step::Join(ticket),
+                Next::Join(ticket) => {
+                    // As above: the ticket may be the last to hold its flight.
+                    drop(held);
+                    return Step::Join(ticket);
+                }
                 Next::Reentrant => return Step::Reentrant,
             }
         }

@@ -26,6 +26,11 @@ impl First {
         }
     }
 
+    /// Whether there is one, and none on its way already.
+    pub(crate) fn goes_on(&self) -> bool {
+        self.0.is_some() && !thread::panicking()
+    }
+
     /// Goes on with it, unless another one is on its way.
     pub(crate) fn go_on(self) {
         match self.0 {

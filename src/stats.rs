@@ -15,7 +15,7 @@ macro_rules! counters {
         ///
         /// Each number is exact once the threads that caused it are at rest; while they are not, numbers may
         /// be seen at slightly different moments. At rest `hits + stale_hits + misses` is the number of calls of
-        /// the `get` family. A call that a panic ends, in the key's `Hash` or in a destructor, may be missing from all but
+        /// the `get` family. A call that a panic ends, of what the key does or of a destructor, may be missing from all but
         /// `evictions`.
         ///
         /// ```

@@ -109,6 +109,17 @@ impl Waiters {
         }
     }
 
+    /// Wakes everybody who sits here now. Who goes on waiting takes a seat anew.
+    pub(crate) fn wake(&self) {
+        for place in self.places.links() {
+            if let Some(wake) = place.take() {
+                // Relaxed: a hint, as where it is read.
+                self.left.fetch_add(1, Relaxed);
+                wake.wake();
+            }
+        }
+    }
+
     /// Wakes everybody and lets nobody in any more.
     pub(crate) fn end(&self) {
         for place in self.places.end() {

@@ -2,6 +2,8 @@
 //! crowds, and a system that refuses. What `bad_input.rs`, `single_flight.rs`, `background.rs` and `drops.rs` show
 //! is not repeated here; `docs/guarantees.md` says which test shows what.
 
+#[path = "support/constant.rs"]
+mod constant;
 #[path = "support/controlled.rs"]
 mod controlled;
 #[path = "bad_days/crowds.rs"]

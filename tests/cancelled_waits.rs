@@ -10,8 +10,9 @@ mod tasks;
 
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use controlled::{Cache, Failure, builder};
+use controlled::{Cache, Collected, Failure, GONE, STALE, builder};
 use counting::{BYTES, FREED};
 use lastcache::ManualClock;
 use tasks::turns;
@@ -58,6 +59,24 @@ fn together(cache: &Cache) {
     let before = held();
     (0..100).for_each(|_| wave());
     assert_eq!(held() - before, 0, "bytes");
+}
+
+#[test]
+fn a_hundred_thousand_waits_for_a_close_in_vain_leave_nothing_behind() {
+    let clock = ManualClock::new();
+    let jobs = Collected::default();
+    let built = builder(&clock).stale_while_revalidate(GONE).executor(jobs.clone()).build();
+    let cache: Cache = built.expect("the settings agree");
+    cache.set(1, 1);
+    clock.advance(STALE);
+    assert_eq!(cache.get_swr(&1, |_| Ok(2)).map(|served| *served).ok(), Some(1));
+    // The first one takes the seat that all others take over.
+    assert!(!cache.close_timeout(Duration::ZERO));
+    let before = held();
+    (0..100_000).for_each(|_| assert!(!cache.close_timeout(Duration::ZERO)));
+    assert_eq!(held() - before, 0, "bytes");
+    drop(jobs.next());
+    assert!(cache.close_timeout(Duration::ZERO));
 }
 
 #[test]

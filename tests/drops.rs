@@ -2,6 +2,8 @@
 
 #[path = "support/controlled.rs"]
 mod controlled;
+#[path = "support/tasks.rs"]
+mod tasks;
 
 use std::borrow::Borrow;
 use std::cell::{Cell, RefCell};
@@ -11,7 +13,7 @@ use std::pin::pin;
 use std::sync::atomic::{
     AtomicBool, AtomicI64, AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst,
 };
-use std::sync::{Arc, Barrier, OnceLock, mpsc};
+use std::sync::{Arc, Barrier, Mutex, OnceLock, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -19,6 +21,7 @@ use controlled::{
     Collected, Dice, Failure, GONE, PATIENCE, STALE, builder, go, message, never, scaled, secs,
 };
 use lastcache::{BackOff, CallerRuns, ManualClock, Verdict};
+use tasks::turns;
 
 /// Counts what lives; each of what it counts is dropped once, or the test fails.
 #[derive(Default)]
@@ -327,6 +330,9 @@ fn a_victim_may_ask_for_the_newcomer_while_it_is_dropped() {
 
 #[test]
 fn a_call_in_which_a_drop_panics_leaks_nothing() {
+    /// Errors by which the value is no more, or upon which its key is deleted.
+    const NO_MORE: u32 = 2_000;
+    const TELLS: u32 = 3_000;
     type Call = fn(&Cache, &ManualClock, &Arc<Ledger>);
     fn key(id: u32, ledger: &Arc<Ledger>) -> Key {
         Key(Counted::new(id, ledger))
@@ -358,7 +364,7 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
             Poll::Pending => unreachable!("it is there at the first poll"),
         }
     }
-    let calls: [(&str, Call); 23] = [
+    let calls: [(&str, Call); 28] = [
         ("get", |c, _, l| drop(c.get(&key(1, l), unasked(l)))),
         ("get_stale", |c, _, l| drop(c.get_stale(&key(1, l), unasked(l)))),
         ("get_swr", |c, _, l| drop(c.get_swr(&key(1, l), unasked(l)))),
@@ -410,6 +416,61 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
             t.advance(secs(1));
             drop(c.get_stale(&key(1, l), err(l)));
         }),
+        ("failure after a failure, deleted meanwhile", |c, t, l| {
+            t.advance(secs(3));
+            drop(c.get_stale(&key(1, l), err(l)));
+            t.advance(secs(1));
+            let gone = |key: &Key| {
+                assert!(c.delete(key));
+                Err(Counted::new(1_000, l))
+            };
+            drop(c.get_stale(&key(1, l), gone));
+        }),
+        ("failure after a failure, deleted as it is told", |c, t, l| {
+            t.advance(secs(3));
+            drop(c.get_stale(&key(1, l), err(l)));
+            t.advance(secs(1));
+            drop(c.get_stale(&key(1, l), |_| Err(Counted::new(TELLS, l))));
+        }),
+        ("failure after a failure, by which the value is no more", |c, t, l| {
+            t.advance(secs(3));
+            drop(c.get_stale(&key(1, l), err(l)));
+            t.advance(secs(1));
+            drop(c.get_stale(&key(1, l), |_| Err(Counted::new(NO_MORE, l))));
+        }),
+        ("joined failure after a failure, deleted before it is taken", |c, t, l| {
+            t.advance(secs(3));
+            drop(c.get_stale(&key(1, l), err(l)));
+            t.advance(secs(1));
+            let (leading, joining) = (key(1, l), key(1, l));
+            let fetch = async {
+                turns(1).await;
+                Err(Counted::new(1_000, l))
+            };
+            let mut leader = Box::pin(c.get_stale_async(&leading, fetch));
+            let mut joiner = Box::pin(c.get_stale_async(&joining, unpolled(l)));
+            let mut context = Context::from_waker(Waker::noop());
+            assert!(leader.as_mut().poll(&mut context).is_pending());
+            assert!(joiner.as_mut().poll(&mut context).is_pending());
+            drop(leader.as_mut().poll(&mut context));
+            assert!(c.delete(&key(1, l)));
+            drop(joiner.as_mut().poll(&mut context));
+        }),
+        ("uncached failure", |c, _, l| {
+            // Inside so many other loads that none has a slot of the key's.
+            fn inside(c: &Cache, l: &Arc<Ledger>, depth: u32) {
+                let key = key(1_000 + depth, l);
+                if c.stats().uncached > 0 {
+                    return;
+                }
+                assert!(depth < 100, "there are no more slots than that");
+                drop(c.get(&key, |_| {
+                    inside(c, l, depth + 1);
+                    Err(Counted::new(1_000, l))
+                }));
+            }
+            inside(c, l, 0);
+        }),
         ("background refresh", |c, t, l| {
             t.advance(secs(3));
             drop(c.get_swr(&key(1, l), ok(l)));
@@ -425,15 +486,27 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
     ];
     let mut leaks = Vec::new();
     for (name, call) in calls {
-        for nth in 1..=8 {
+        let mut rest = 3;
+        for nth in 1.. {
             let ledger = Arc::new(Ledger::default());
-            let clock = ManualClock::new();
+            let (clock, told) = (ManualClock::new(), Arc::new(Mutex::new(None)));
+            let gone = Arc::clone(&told);
             let built = lastcache::Cache::<Key, Counted>::builder()
                 .error_type::<Counted>()
                 .capacity(8)
                 .ttl(secs(3))
                 .stale_if_error(secs(100))
                 .back_off(BackOff::fixed(secs(1)))
+                .verdict(|error| match *error.id {
+                    NO_MORE => Verdict::Remove,
+                    _ => Verdict::ServeStale,
+                })
+                .on_error(move |key: &Key, error: &Counted| {
+                    if *error.id == TELLS {
+                        let cache: Option<Cache> = gone.lock().unwrap().take();
+                        assert!(cache.is_some_and(|cache| cache.delete(key)));
+                    }
+                })
                 .executor(CallerRuns)
                 .clock(&clock)
                 .build();
@@ -441,10 +514,12 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
             for id in 0..8 {
                 cache.set(key(id, &ledger), Counted::new(id, &ledger));
             }
+            *told.lock().unwrap() = Some(cache.clone());
             ledger.armed.store(nth, SeqCst);
             let outcome = catch_unwind(AssertUnwindSafe(|| call(&cache, &clock, &ledger)));
             let panicked = ledger.armed.swap(0, SeqCst) == 0;
             drop(outcome);
+            drop(told.lock().unwrap().take());
             drop(cache);
             assert!(!ledger.twice.load(SeqCst), "{name}, drop {nth}: dropped twice");
             let leaked = ledger.living.load(SeqCst);
@@ -452,6 +527,11 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
                 leaks.push(format!("{name}, drop {nth}: {leaked}"));
             } else {
                 assert_eq!(leaked, 0, "{name} without a panic");
+            }
+            // Each drop of the call had its turn.
+            rest -= i32::from(!panicked);
+            if rest == 0 {
+                break;
             }
         }
     }

@@ -8,12 +8,12 @@ use std::time::Duration;
 pub(crate) use job::Task;
 pub use job::{CallerRuns, Executor, Job};
 
-use crate::fifo::{List, Pile};
+use crate::fifo::List;
 use crate::nest;
 use crate::panics::First;
 use crate::queue::{Admission, Queue};
 use crate::sync::Arc;
-use crate::sync::thread::{self, Thread};
+use crate::sync::thread;
 use crate::threads::Threads;
 use crate::time::Patience;
 use crate::waiters::{Stay, Waiters};
@@ -95,7 +95,7 @@ pub(crate) struct Refresher {
     /// The async ones that run: closing cancels them.
     running: Waiters,
     /// Those who wait for the running ones to end.
-    closers: Pile<Thread>,
+    closers: Waiters,
 }
 
 impl Refresher {
@@ -108,7 +108,7 @@ impl Refresher {
             queue: Queue::new(permits, room),
             runner,
             running: Waiters::new(),
-            closers: Pile::new(),
+            closers: Waiters::new(),
         }
     }
 
@@ -130,16 +130,9 @@ impl Refresher {
 
     fn returned(refresher: &Arc<Self>) {
         if refresher.queue.release() && refresher.queue.is_ended() {
-            refresher.wake_closers();
+            refresher.closers.wake();
         }
         Refresher::dispatch(refresher, None);
-    }
-
-    fn wake_closers(&self) {
-        let mut closers = self.closers.take();
-        while let Some(closer) = closers.pop() {
-            closer.unpark();
-        }
     }
 
     /// Hands out `first` and then what waits, as long as there are permits. A job that ends inside
@@ -192,10 +185,8 @@ impl Refresher {
         let patience = Patience::lasting(d);
         drop(self.close());
         loop {
-            drop(self.closers.push(thread::current()));
+            let _seat = self.closers.sit();
             if self.queue.is_quiet() {
-                // Also those whom the push above hid for a moment from who released last.
-                self.wake_closers();
                 return true;
             }
             let Some(left) = patience.left() else { return false };

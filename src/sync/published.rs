@@ -23,7 +23,8 @@ impl<T> Published<T> {
         }
     }
 
-    /// What is published now. Wait-free, and never runs a destructor of another value.
+    /// What is published now. Wait-free, and runs no destructor but, seldom, that of a value which this very cell
+    /// has just published.
     #[inline]
     pub(crate) fn load(&self) -> Option<Held<T>> {
         let loaded = self.0.load();

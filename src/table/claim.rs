@@ -109,9 +109,10 @@ impl<K, V, E> Table<K, V, E> {
         // The closed word's flight is this one: a word in flight cannot be claimed by another.
         let closed = replaced.as_ref().and_then(|s| s.word.close());
         let outcome = ending.with(Published(Arc::clone(&n)));
+        replaced.into_iter().for_each(|s| tally.replaced(s));
         // Whatever runs a destructor of the user's, before the result is made: should it panic, a
         // result made before would leak.
-        drop((closed, replaced, n));
+        drop((closed, n));
         Landed { outcome, fate, tally }
     }
 
@@ -213,6 +214,7 @@ impl<K, V, E> Table<K, V, E> {
                 flight.complete(Published(Arc::clone(n)));
                 drop(s.word.discard(&flight));
             }
+            tally.replaced(s);
             return fate;
         }
     }

@@ -15,7 +15,8 @@
 //! | `watched` | a cell as a hot set reaches it |
 //!
 //! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and once where a write overtook a
-//! load; and `Drop` of what was displaced, always after the step that displaced it.
+//! load; `Clone` (or `ToOwned`) of a key that enters; and `Drop` of what was displaced, always after the step that
+//! displaced it.
 
 mod bucket;
 mod claim;

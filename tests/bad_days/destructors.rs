@@ -12,8 +12,9 @@ use std::thread;
 
 use lastcache::{Builder, Cache, ManualClock, Reader};
 
+use super::constant::Constant;
 use super::controlled::{Collected, Failure, PATIENCE, STALE, Source, builder, message, until};
-use super::tasks::Bell;
+use super::tasks::{Bell, turns};
 
 /// Panics whenever it goes, and is counted.
 struct Fragile(Arc<AtomicUsize>);
@@ -45,6 +46,60 @@ fn any_number_of_victims_of_one_value_may_panic() {
     assert_eq!(gone(&dropped, || assert!(cache.set(100, heavy))), 4);
     assert_eq!((cache.len(), cache.weight()), (1, 4));
     assert_eq!(gone(&dropped, || drop(cache)), 1);
+}
+
+#[test]
+fn what_finds_no_room_and_what_it_was_to_replace_may_both_panic() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let fragile = || Fragile(Arc::clone(&dropped));
+    for loads in [false, true] {
+        let clock = ManualClock::new();
+        let weighed = AtomicUsize::new(0);
+        let weigher = move |_: &u32, _: &Fragile| [1, 5][weighed.fetch_add(1, SeqCst)];
+        let builder = builder(&clock).error_type::<Failure>().max_weight(4).weigher(weigher);
+        let cache: Cache<u32, Fragile, Failure> = builder.build().expect("the settings agree");
+        assert!(cache.set(1, fragile()));
+        clock.advance(STALE);
+        let heavy = fragile();
+        let both = gone(&dropped, || {
+            if loads {
+                drop(cache.get_stale(&1, |_| Ok(heavy)));
+            } else {
+                cache.set(1, heavy);
+            }
+        });
+        assert_eq!((both, cache.len(), cache.weight()), (2, 0, 0));
+    }
+}
+
+#[test]
+fn any_number_of_values_may_panic_that_an_iteration_holds() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    for stops in [false, true] {
+        // One hash for all, so that one bucket's keys are all that there are.
+        let builder = Cache::builder().error_type::<Failure>().hasher(Constant);
+        let cache: Cache<u32, Fragile, Failure, Constant> =
+            builder.build().expect("the settings agree");
+        for key in 0..5 {
+            assert!(cache.set(key, Fragile(Arc::clone(&dropped))));
+        }
+        if stops {
+            let all = gone(&dropped, || {
+                cache.range(|_, _, _| {
+                    cache.clear();
+                    false
+                });
+            });
+            assert_eq!(all, 5);
+        } else {
+            let mut iter = cache.iter();
+            let first = iter.next().expect("there are five");
+            cache.clear();
+            assert_eq!(dropped.load(SeqCst), 0, "the iteration holds all of them");
+            assert_eq!(gone(&dropped, || drop(iter)), 4);
+            assert_eq!(gone(&dropped, || drop(first)), 1);
+        }
+    }
 }
 
 #[test]
@@ -223,4 +278,29 @@ fn every_clone_of_a_waker_may_panic_as_it_goes() {
     jobs.next().run();
     assert_eq!(bell.rung(), 1);
     assert!(bell.poll(Pin::new(&mut refresh)).is_ready());
+}
+
+#[test]
+#[allow(unsafe_code, reason = "a waker that is made by hand")]
+fn a_joiner_whose_waker_panics_as_it_goes_leaks_nothing() {
+    let cache: Cache<u32, Arc<()>, Failure> =
+        builder(&ManualClock::new()).build().expect("the settings agree");
+    let value = Arc::new(());
+    let fetch = async {
+        turns(1).await;
+        Ok(Arc::clone(&value))
+    };
+    let mut leader = Box::pin(cache.get_stale_async(&1, fetch));
+    let mut joiner = Box::pin(cache.get_stale_async(&1, async { Err("joined") }));
+    // SAFETY: it has no data, and its functions may be called from anywhere.
+    let brittle = ManuallyDrop::new(unsafe { Waker::new(ptr::null(), BRITTLE) });
+    let poll =
+        |future: Pin<&mut dyn Future<Output = _>>| future.poll(&mut Context::from_waker(&brittle));
+    assert!(poll(leader.as_mut()).is_pending() && poll(joiner.as_mut()).is_pending());
+    assert!(poll(leader.as_mut()).is_ready());
+    let joined = catch_unwind(AssertUnwindSafe(|| drop(poll(joiner.as_mut()))));
+    assert_eq!(message(&*joined.expect_err("its destructor")), "a waker");
+    drop((leader, joiner));
+    drop(cache);
+    assert_eq!(Arc::strong_count(&value), 1);
 }
