@@ -5,7 +5,6 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::local::Local;
-use crate::panics::First;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
@@ -123,15 +122,12 @@ where
     /// Publishes a value at once.
     pub(crate) fn set(&self, key: K, draft: Draft<V>, now: Tick) -> Fate {
         let hashed = self.hash(&key);
-        let n = Snapshot::new(hashed.upper(), key, draft);
+        // Goes after `n`: if that finds no room, and its destructor panics, those of what it took along contain
+        // theirs, since a second panic would end the process.
         let mut tally = Tally::default();
+        let n = Snapshot::new(hashed.upper(), key, draft);
         let fate = self.table.set(hashed, &n, now, &mut tally);
         self.count(fate);
-        // What it displaced, and what found no room: a second panic would end the process in the first one's.
-        let mut first = First::default();
-        first.of(|| drop(tally));
-        first.of(|| drop(n));
-        first.go_on();
         fate
     }
 

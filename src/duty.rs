@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::panics::First;
 use crate::snapshot::{Draft, Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
-use crate::table::{Landed, Place};
+use crate::table::{Fate, Landed, Place, Tally};
 
 /// A load somebody has to run: of which key, and where its value goes.
 pub(crate) struct Load<K, V, E, S> {
@@ -30,6 +30,23 @@ pub(crate) struct Ended<K, V, E> {
     /// What everybody of the flight gets.
     pub(crate) outcome: Outcome<K, V, E>,
     pub(crate) flight: Arc<Flight<K, V, E>>,
+}
+
+impl<K, V, E> Ended<K, V, E> {
+    /// Of a value that is not stored: nobody else may hold it, so it goes with what goes before it. A second panic
+    /// would end the process.
+    #[cold]
+    fn behind(self, tally: Tally<K, V, E>) -> Self {
+        let mut first = First::default();
+        first.of(|| drop(tally));
+        if first.goes_on() {
+            first.of(|| drop(self.outcome));
+            first.of(|| drop(self.flight));
+            first.go_on();
+            unreachable!("it went on")
+        }
+        self
+    }
 }
 
 impl<K, V, E, S> Claim<K, V, E, S> {
@@ -80,16 +97,13 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         let n = Snapshot::new(load.hash, load.key, draft);
         let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
         core.count(fate);
-        // The destructors of what it displaced, before the result is made: see `Table::publish`. What found no room
-        // goes with them, and its panic would end the process in theirs.
-        let mut first = First::default();
-        first.of(|| drop((tally, load.place, load.core)));
-        if first.goes_on() {
-            first.of(|| drop(outcome));
-            first.of(|| drop(flight));
-            first.go_on();
-            unreachable!("it went on")
+        // The victims' destructors, before the result is made: see `Table::publish`.
+        if fate == Fate::Stored {
+            drop(tally);
+        } else {
+            return Ended { outcome, flight }.behind(tally);
         }
+        drop((load.place, load.core));
         Ended { outcome, flight }
     }
 

@@ -101,19 +101,29 @@ impl<K, V, E> Table<K, V, E> {
                 }
             }
             // Late, or as if published and evicted at once: the older value goes all the same.
-            None => match place.expected.upgrade().and_then(|s| self.remove(place.pos, &s)) {
-                Some(s) => (Fate::NoRoom, Some(s)),
-                None => (Fate::Late, None),
+            None => match place.expected.upgrade() {
+                Some(s) if self.take_along(place.pos, &s, &mut tally) => (Fate::NoRoom, Some(s)),
+                _ => (Fate::Late, None),
             },
         };
         // The closed word's flight is this one: a word in flight cannot be claimed by another.
         let closed = replaced.as_ref().and_then(|s| s.word.close());
         let outcome = ending.with(Published(Arc::clone(&n)));
-        replaced.into_iter().for_each(|s| tally.replaced(s));
         // Whatever runs a destructor of the user's, before the result is made: should it panic, a
         // result made before would leak.
-        drop((closed, n));
+        drop((closed, replaced, n));
         Landed { outcome, fate, tally }
+    }
+
+    /// Takes `s` out though nothing comes in its place, as that found no room: it goes with the victims, whose
+    /// destructors cannot end the process by twos.
+    #[cold]
+    #[inline(never)]
+    fn take_along(&self, pos: Pos, s: &Snapshot<K, V, E>, tally: &mut Tally<K, V, E>) -> bool {
+        let removed = self.remove(pos, s);
+        let is_taken = removed.is_some();
+        removed.into_iter().for_each(|older| tally.add(older));
+        is_taken
     }
 
     /// Ends a load without a value; `remove` takes the stale one away too. What everybody gets.
@@ -207,14 +217,13 @@ impl<K, V, E> Table<K, V, E> {
                     }
                     Fate::Stored
                 }
-                None if self.remove(pos, &s).is_some() => Fate::NoRoom,
+                None if self.take_along(pos, &s, tally) => Fate::NoRoom,
                 None => continue,
             };
             if let Some(flight) = s.word.close() {
                 flight.complete(Published(Arc::clone(n)));
                 drop(s.word.discard(&flight));
             }
-            tally.replaced(s);
             return fate;
         }
     }

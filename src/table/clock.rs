@@ -48,24 +48,16 @@ impl Want {
 /// Who is to go.
 type Victim<K, V, E> = (Pos, Hold<K, V, E>);
 
-/// What a value displaced: the one before it, and what making room cost others. Dropped when the step is over,
-/// since their destructors are the user's.
-pub(crate) struct Tally<K, V, E> {
-    replaced: Option<Arc<Snapshot<K, V, E>>>,
-    victims: Option<Victims<K, V, E>>,
-}
+/// What making room cost others, and what a value that found none took along: dropped when the step that it was
+/// for is over, since their destructors are the user's.
+pub(crate) struct Tally<K, V, E>(Option<Victims<K, V, E>>);
 
 /// In place, since eviction must not allocate.
-type Victims<K, V, E> = [Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS];
+type Victims<K, V, E> = [Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS + 1];
 
 impl<K, V, E> Tally<K, V, E> {
-    /// Takes over what a value stands in the place of.
-    pub(super) fn replaced(&mut self, s: Arc<Snapshot<K, V, E>>) {
-        self.replaced = Some(s);
-    }
-
-    fn add(&mut self, victim: Arc<Snapshot<K, V, E>>) {
-        let victims = self.victims.get_or_insert_default();
+    pub(super) fn add(&mut self, victim: Arc<Snapshot<K, V, E>>) {
+        let victims = self.0.get_or_insert_default();
         if let Some(free) = victims.iter_mut().find(|place| place.is_none()) {
             *free = Some(victim);
         }
@@ -74,14 +66,15 @@ impl<K, V, E> Tally<K, V, E> {
 
 impl<K, V, E> Drop for Tally<K, V, E> {
     fn drop(&mut self) {
-        let victims = self.victims.iter_mut().flatten().map_while(Option::take);
-        drop_each(self.replaced.take().into_iter().chain(victims));
+        if let Some(victims) = &mut self.0 {
+            drop_each(victims.iter_mut().map_while(Option::take));
+        }
     }
 }
 
 impl<K, V, E> Default for Tally<K, V, E> {
     fn default() -> Self {
-        Tally { replaced: None, victims: None }
+        Tally(None)
     }
 }
 

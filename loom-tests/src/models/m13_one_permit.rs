@@ -399,6 +399,28 @@ fn m13_a_permit_that_found_nothing_is_no_refresh_that_a_close_waits_for() {
     });
 }
 
+/// As before, and the permit comes back meanwhile: who waits for the close may be woken by that, find the other one
+/// out, and must be woken again.
+#[test]
+fn m13_who_waits_for_a_close_and_is_woken_too_early_is_woken_again() {
+    model(2, || {
+        let refresher = refresher(1, 1);
+        let (known, word) = (Known::new(), idle());
+        let permit = Refresher::admit(&refresher).expect("nobody else is there");
+        let room = Refresher::admit(&refresher).expect("there is room");
+        assert!(room.must_queue());
+        let returning = thread::spawn(move || drop(permit));
+        let other = {
+            let (word, known) = (Arc::clone(&word), Untracked::clone(&known));
+            move || assert!(refresh(room, &word, 1, true, &known))
+        };
+        close_beside(&refresher, &known, other);
+        returning.join().unwrap();
+        assert_eq!(known.ran.load(SeqCst) + known.dropped.load(SeqCst), 1, "run or given up");
+        check_rest(&word);
+    });
+}
+
 /// Leave that is not used is given back, and whatever waits for it goes on.
 #[test]
 fn m13_a_permit_that_was_not_used_goes_to_what_waits() {
