@@ -4,8 +4,8 @@ use std::cell::RefCell;
 
 use loom::thread;
 
-use super::model;
 use super::support::{GONE, Key, NOW, Small, at, one_home};
+use super::{large_model, model};
 use crate::table::Fate;
 
 #[test]
@@ -49,7 +49,7 @@ fn m12_two_sets_of_a_gone_entry_leave_one() {
 
 #[test]
 fn m12_a_removal_that_stalls_is_finished_by_those_who_meet_it() {
-    model(2, || {
+    large_model(2, || {
         let small = Small::new(2, one_home);
         small.set(7, 0, 0);
         // The first half of an eviction.

@@ -32,10 +32,18 @@ mod support;
 /// Explores `f` with at most `most` preemptions in the quick tier.
 fn model(most: usize, f: impl Fn() + Send + Sync + 'static) {
     let quick = most.min(2);
+    explore(if cfg!(feature = "slow") { quick + 1 } else { quick }, f);
+}
+
+/// As [`model`], of one that takes hours at one preemption more: the slow tier has it at the same bound.
+fn large_model(most: usize, f: impl Fn() + Send + Sync + 'static) {
+    explore(most.min(2), f);
+}
+
+fn explore(bound: usize, f: impl Fn() + Send + Sync + 'static) {
     let bound = match std::env::var("LASTCACHE_PREEMPTIONS") {
         Ok(bound) => bound.parse().expect("LASTCACHE_PREEMPTIONS is a number"),
-        Err(_) if cfg!(feature = "slow") => quick + 1,
-        Err(_) => quick,
+        Err(_) => bound,
     };
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(bound);
