@@ -15,6 +15,10 @@ pub(crate) mod metric {
     pub(crate) const ROOM: &str = "room";
     /// The share of reads that found nothing, in percent.
     pub(crate) const MISSED: &str = "missed";
+    /// How often a measurement was repeated, as its threads did not run at once.
+    pub(crate) const AGAIN: &str = "again";
+    /// Nanoseconds that a cache line takes from one processor to the next.
+    pub(crate) const LINE_NS: &str = "line_ns";
     /// Heap bytes per entry held.
     pub(crate) const BYTES: &str = "bytes";
     /// Heap bytes of the empty candidate, per entry that it has room for.

@@ -6,7 +6,8 @@ use std::path::Path;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::figures::Figures;
+use crate::candidates::LOOP;
+use crate::figures::{Figures, Spread, metric};
 use crate::machine::LOAD;
 
 pub(crate) struct Run {
@@ -67,6 +68,26 @@ impl Run {
                 "Not a quiet machine: its load was {load} before the run. Repeat it later."
             ));
         }
+        let of_loop =
+            |metric| self.figures.blocks.iter().filter_map(move |it| it.rounds(LOOP, metric));
+        let lines = of_loop(metric::LINE_NS).flatten().copied().collect();
+        if let Some(Spread { low, high, .. }) =
+            Spread::of(lines).filter(|it| it.high > 1.5 * it.low)
+        {
+            remarks.push(format!(
+                "The host changed under the run: from one processor to the other a cache line took {low:.0} ns or less in a \
+                 quarter of the rounds, {high:.0} or more in another. What several threads did in one workload does not \
+                 compare with what they did in another."
+            ));
+        }
+        let again: Vec<_> = of_loop(metric::AGAIN).flatten().collect();
+        let some = again.iter().filter(|it| ***it > 0.0).count();
+        if 20 * some > again.len() {
+            remarks.push(format!(
+                "The processors were not always there: {some} of {} measurements of the loop alone were repeated.",
+                again.len()
+            ));
+        }
         if self.figures.blocks.iter().any(|it| it.workload.starts_with("trace made-up")) {
             remarks.push(
                 "No real access traces were at hand: the hit ratios are of made-up ones. \
@@ -88,6 +109,8 @@ mod tests {
     fn a_run_is_read_as_it_was_written_and_says_what_distorts_it() {
         let mut block = Block::new("trace made-up skewed 1%");
         block.push("moka", "hits", 50.0);
+        [20.0, 20.0, 50.0, 50.0].iter().for_each(|it| block.push(LOOP, metric::LINE_NS, *it));
+        [0.0, 2.0].iter().for_each(|it| block.push(LOOP, metric::AGAIN, *it));
         let run = Run {
             quick: true,
             facts: vec![(LOAD.into(), "3.5".into())],
@@ -97,8 +120,10 @@ mod tests {
         let again = Run::from_json(&run.json().to_string()).unwrap();
         assert_eq!(again.json(), run.json());
         let remarks = again.remarks();
-        assert_eq!(remarks.len(), 4);
+        assert_eq!(remarks.len(), 6);
         assert!(remarks[1].contains("its load was 3.5"));
+        assert!(remarks[2].contains("took 20 ns or less in a quarter of the rounds, 50 or more"));
+        assert!(remarks[3].contains("1 of 2 measurements"));
         assert!(Run::from_json("[]").is_err());
     }
 

@@ -20,8 +20,8 @@ const TICK: &str = ".";
 fn plan(options: &Options) -> (Plan, Effort) {
     let quick = options.quick;
     // Many short rounds: a few that something else disturbed do not move the median.
-    let (rounds, millis) = if quick { (21, 2) } else { (101, 6) };
-    (Plan { quick }, Effort { rounds, window: Duration::from_millis(millis) })
+    let (rounds, millis, warm_up) = if quick { (21, 2, 1) } else { (101, 6, 4) };
+    (Plan { quick }, Effort { rounds, window: Duration::from_millis(millis), warm_up })
 }
 
 /// The lines that these options pick.

@@ -1,11 +1,14 @@
 //! Runs a line of the table that does one operation over and over: fills every candidate, then measures.
 
+use rand::seq::SliceRandom;
+use rand::{SeedableRng, rngs::StdRng};
+
 use crate::candidates::{
     Entry, all, all_reading, bounded, by_default, floors, for_tasks, no_work, nothing,
 };
 use crate::figures::{Block, metric};
 use crate::keys::{Key, Kilobyte, Shared, Value, Walk};
-use crate::measure::{Effort, Work, rounds};
+use crate::measure::{Effort, Measured, Work, note_line, rounds};
 use crate::subject::{Op, Subject, Worker};
 use crate::workloads::{Data, Plan, What, Who, block_name};
 
@@ -21,11 +24,13 @@ pub(crate) struct Filled<S: ?Sized> {
     pub(crate) room: f64,
 }
 
-/// Sets all keys below this one.
+/// Sets all keys below this one, in an order that has nothing to do with how often they are asked for.
 pub(crate) fn put_all<K, V, S: Subject<K, V> + ?Sized>(subject: &S, keys: u64) {
-    for n in 0..keys {
+    let mut order: Vec<_> = (0..keys).collect();
+    order.shuffle(&mut StdRng::seed_from_u64(keys));
+    for (at, n) in order.into_iter().enumerate() {
         subject.put(n);
-        if n % 512 == 0 {
+        if at % 512 == 0 {
             subject.settle();
         }
     }
@@ -73,11 +78,10 @@ pub(crate) fn run(line: &Line<'_>, tick: &mut dyn FnMut()) -> Vec<Block> {
             }
             let filled = entries.into_iter().chain([no_work()]).map(|entry| match op {
                 // At capacity from the first call on.
-                Op::Insert => filled(&entry, keys, 1.0),
+                Op::Insert | Op::Load => filled(&entry, keys, 1.0),
                 _ => fill(&entry, keys),
             });
-            let work: Work<'_, dyn Worker, u64> =
-                &|it, walk, from, ready| it.work_on(op, walk, from, ready);
+            let work: Work<'_, dyn Worker, u64> = &|it, along, ready| it.work_on(op, along, ready);
             measured(line, filled.collect(), work, tick)
         }
     }
@@ -98,14 +102,13 @@ fn read<K: Key, V: Value>(
 ) -> Vec<Block> {
     let What::Calls { keys, .. } = line.what else { return Vec::new() };
     let filled = entries.into_iter().chain([nothing()]).map(|entry| fill(&entry, keys));
-    let work: Work<'_, dyn Subject<K, V>, K> =
-        &|it, walk, from, ready| it.read_on(walk, from, ready);
+    let work: Work<'_, dyn Subject<K, V>, K> = &|it, along, ready| it.read_on(along, ready);
     measured(line, filled.collect(), work, tick)
 }
 
 /// How many measurements a line takes, for the progress bar.
 pub(crate) fn ticks(what: What, plan: Plan, effort: Effort) -> u64 {
-    let What::Calls { threads, who, .. } = what else { return 0 };
+    let What::Calls { threads, who, keys, .. } = what else { return 0 };
     let candidates = match who {
         Who::All => all().len(),
         Who::Bounded => bounded().len(),
@@ -113,6 +116,7 @@ pub(crate) fn ticks(what: What, plan: Plan, effort: Effort) -> u64 {
         Who::Tasks => for_tasks().len(),
     };
     let floors = if has_floors(what) { floors::<u64, dyn Worker>().len() } else { 0 };
+    let effort = effort.over(keys);
     let rounds: usize = plan.threads(threads).iter().map(|n| effort.on(*n).rounds + 1).sum();
     ((candidates + floors + 1) * rounds) as u64
 }
@@ -125,12 +129,20 @@ fn measured<K: Key, S: ?Sized + Sync>(
 ) -> Vec<Block> {
     let What::Calls { keys, skew, threads, .. } = line.what else { return Vec::new() };
     let rooms: Vec<_> = filled.iter().map(|it| (it.name, it.room)).collect();
-    let subjects: Vec<_> = filled.into_iter().map(|it| (it.name, it.subject)).collect();
+    let subjects: Vec<_> = filled.iter().map(|it| &*it.subject).collect();
     let walk = Walk::new(keys, skew);
     let blocks = line.plan.threads(threads).into_iter().map(|threads| {
         let mut block = Block::new(block_name(line.name, threads));
         rooms.iter().for_each(|(name, room)| block.push(name, metric::ROOM, *room));
-        rounds(&subjects, work, &walk, threads, line.effort, &mut block, &mut *tick);
+        let effort = line.effort.over(keys);
+        let keep = |at: usize, measured: &Measured, again| {
+            measured.note(&mut block, rooms[at].0, again);
+            // Once in every round.
+            if at == 0 && threads > 1 {
+                note_line(&mut block);
+            }
+        };
+        rounds(&subjects, work, &walk, threads, effort, keep, &mut *tick);
         block
     });
     blocks.collect()

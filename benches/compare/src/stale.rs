@@ -1,5 +1,5 @@
-//! Stale hits while a refresh of the key is under way, and fresh hits through the same call: only the subject
-//! and the naive cache serve stale values.
+//! Stale hits while a refresh of the key is under way, and fresh hits through the same call: of the subject,
+//! the naive cache and fibre_cache, which serve stale values.
 
 use std::hint::black_box;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -10,11 +10,12 @@ use foldhash::fast::FixedState;
 use lastcache::{Cache, Clock, Job};
 
 use crate::candidates::{Naive, naive_settings};
-use crate::figures::{Block, metric};
-use crate::keys::{Skew, Walk};
-use crate::measure::{Effort, processors, starts};
+use crate::figures::Block;
+use crate::keys::{Skew, Stretch, Walk};
+use crate::measure::{Effort, Measured, Work, rounds};
 use crate::memory::counting::allocations;
 use crate::stamp::{TTL, coarse};
+use crate::subject::{Lap, repeat};
 use crate::workloads::{Plan, block_name};
 
 const KEYS: u64 = 1_000;
@@ -22,9 +23,20 @@ const KEYS: u64 = 1_000;
 const SHORT: Duration = Duration::from_millis(50);
 
 /// A cache that serves stale values while it refreshes them.
-trait Revalidating: Sync {
+trait Revalidates: Sync {
     fn get_swr(&self, key: u64) -> u64;
     fn set(&self, key: u64);
+}
+
+/// The same behind one interface, the loop compiled for each.
+trait Revalidating: Sync {
+    fn read_on(&self, along: Stretch<'_, u64>, ready: &mut dyn FnMut() -> Instant) -> Lap;
+}
+
+impl<C: Revalidates> Revalidating for C {
+    fn read_on(&self, along: Stretch<'_, u64>, ready: &mut dyn FnMut() -> Instant) -> Lap {
+        repeat(&along, ready, |step, _| _ = black_box(self.get_swr(*along.walk.key(step))))
+    }
 }
 
 struct Own(Cache<u64, u64, (), FixedState>);
@@ -42,7 +54,7 @@ impl Own {
     }
 }
 
-impl Revalidating for Own {
+impl Revalidates for Own {
     #[inline]
     fn get_swr(&self, key: u64) -> u64 {
         self.0.get_swr(&key, |key| Ok(*key)).map(|served| *served).unwrap_or_default()
@@ -64,7 +76,7 @@ impl OneMutex {
 /// Never opened: every refresh of the naive cache hangs here, or waits for one that does.
 static GATE: OnceLock<()> = OnceLock::new();
 
-impl Revalidating for OneMutex {
+impl Revalidates for OneMutex {
     #[inline]
     fn get_swr(&self, key: u64) -> u64 {
         let answer = self.0.get_swr(&key, |key| {
@@ -79,13 +91,39 @@ impl Revalidating for OneMutex {
     }
 }
 
-fn all_set<C: Revalidating>(it: C) -> C {
+/// One refresh hangs, all others are queued behind it.
+struct Loading(fibre_cache::Cache<u64, u64, FixedState>);
+
+impl Loading {
+    fn new(ttl: Duration) -> Self {
+        let builder = fibre_cache::CacheBuilder::<u64, u64, FixedState>::new();
+        let builder = builder.capacity(4 * KEYS).time_to_live(ttl).stale_while_revalidate(TTL);
+        let builder = builder.max_concurrent_refreshes(1).loader(|key| {
+            GATE.wait();
+            (key, 1)
+        });
+        Self(builder.build().expect("valid settings"))
+    }
+}
+
+impl Revalidates for Loading {
+    #[inline]
+    fn get_swr(&self, key: u64) -> u64 {
+        *self.0.fetch_with(&key)
+    }
+
+    fn set(&self, key: u64) {
+        self.0.insert(key, key, 1);
+    }
+}
+
+fn all_set<C: Revalidates>(it: C) -> C {
     (0..KEYS).for_each(|key| it.set(key));
     it
 }
 
 /// All keys stale, each with a refresh under way.
-fn all_stale<C: Revalidating>(it: C) -> C {
+fn all_stale<C: Revalidates>(it: C) -> C {
     let it = all_set(it);
     let end = coarse() + 2 * SHORT.as_nanos() as u64;
     while coarse() <= end {
@@ -97,7 +135,7 @@ fn all_stale<C: Revalidating>(it: C) -> C {
 
 /// The mean number of allocations per stale hit of the subject and of the naive cache.
 pub(crate) fn allocations_per_hit() -> [(&'static str, f64); 2] {
-    fn mean<C: Revalidating>(it: &C) -> f64 {
+    fn mean<C: Revalidates>(it: &C) -> f64 {
         let calls = 10 * KEYS;
         allocations(|| (0..calls).for_each(|n| _ = it.get_swr(n % KEYS))) as f64 / calls as f64
     }
@@ -108,63 +146,31 @@ pub(crate) fn allocations_per_hit() -> [(&'static str, f64); 2] {
 }
 
 const THREADS: [usize; 2] = [1, 2];
-const MEASURED: u64 = 4;
+/// Each fresh and stale.
+const CANDIDATES: [&str; 3] = ["lastcache", "naive SWR", "fibre_cache"];
+const MEASURED: u64 = 2 * CANDIDATES.len() as u64;
 
 pub(crate) fn ticks(plan: Plan, effort: Effort) -> u64 {
-    MEASURED * (effort.rounds as u64 + 1) * plan.threads(&THREADS).len() as u64
+    let threads = plan.threads(&THREADS);
+    threads.iter().map(|n| MEASURED * (effort.on(*n).rounds as u64 + 1)).sum()
 }
 
 pub(crate) fn run(name: &str, plan: Plan, effort: Effort, tick: &mut dyn FnMut()) -> Vec<Block> {
     let walk = Walk::new(KEYS, Skew::Zipf);
     let (fresh, stale) = (all_set(Own::new(TTL)), all_stale(Own::new(SHORT)));
     let (naive_fresh, naive_stale) = (all_set(OneMutex::new(TTL)), all_stale(OneMutex::new(SHORT)));
-    type Time<'a> = Box<dyn Fn(usize) -> f64 + 'a>;
-    let configurations: [(&str, &str, Time<'_>); MEASURED as usize] = [
-        ("fresh", "lastcache", Box::new(|threads| time(&fresh, &walk, threads, effort))),
-        ("stale", "lastcache", Box::new(|threads| time(&stale, &walk, threads, effort))),
-        ("fresh", "naive SWR", Box::new(|threads| time(&naive_fresh, &walk, threads, effort))),
-        ("stale", "naive SWR", Box::new(|threads| time(&naive_stale, &walk, threads, effort))),
-    ];
+    let (fibre_fresh, fibre_stale) = (all_set(Loading::new(TTL)), all_stale(Loading::new(SHORT)));
+    let subjects: [&dyn Revalidating; MEASURED as usize] =
+        [&fresh, &stale, &naive_fresh, &naive_stale, &fibre_fresh, &fibre_stale];
+    let work: Work<'_, dyn Revalidating, u64> = &|it, along, ready| it.read_on(along, ready);
     let blocks = plan.threads(&THREADS).into_iter().flat_map(|threads| {
         let named = |what: &str| Block::new(block_name(&name.replace("stale", what), threads));
-        let (mut fresh, mut stale) = (named("get_swr fresh"), named("get_swr stale"));
-        for round in 0..=effort.rounds {
-            for turn in 0..configurations.len() {
-                let (state, candidate, time) = &configurations[(round + turn) % MEASURED as usize];
-                let nanos = time(threads);
-                let block = if *state == "fresh" { &mut fresh } else { &mut stale };
-                if round > 0 {
-                    block.push(candidate, metric::NS, nanos);
-                    let at_once = threads.min(processors()) as f64;
-                    block.push(candidate, metric::MOPS, at_once * 1e3 / nanos);
-                }
-                tick();
-            }
-        }
-        [fresh, stale]
+        let mut blocks = [named("get_swr fresh"), named("get_swr stale")];
+        let keep = |at: usize, measured: &Measured, again| {
+            measured.note(&mut blocks[at % 2], CANDIDATES[at / 2], again);
+        };
+        rounds(&subjects, work, &walk, threads, effort, keep, &mut *tick);
+        blocks
     });
     blocks.collect()
-}
-
-/// Nanoseconds per call, as each thread sees it.
-fn time<C: Revalidating>(it: &C, walk: &Walk<u64>, threads: usize, effort: Effort) -> f64 {
-    let start_of = starts(threads);
-    let run = |thread: usize| {
-        let (start, mut step) = (Instant::now(), start_of(thread));
-        let first = step;
-        while start.elapsed() < effort.window {
-            for _ in 0..256 {
-                black_box(it.get_swr(*walk.key(step)));
-                step += 1;
-            }
-        }
-        start.elapsed().as_nanos() as f64 / (step - first) as f64
-    };
-    let sum: f64 = thread::scope(|scope| {
-        let run = &run;
-        let others: Vec<_> = (1..threads).map(|thread| scope.spawn(move || run(thread))).collect();
-        let own = run(0);
-        own + others.into_iter().map(|it| it.join().expect("nothing panics")).sum::<f64>()
-    });
-    sum / threads as f64
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use hdrhistogram::Histogram;
 
 use crate::candidates::Candidate;
-use crate::keys::{Key, Value, Walk};
+use crate::keys::{Key, Stretch, Value};
 
 /// What is done over and over.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -19,25 +19,26 @@ pub(crate) enum Op {
     Set,
     /// Reads a key that nobody has asked for before, so that it is made and stored.
     Insert,
+    /// The same through the candidate's single flight, if it has one.
+    Load,
 }
 
-/// What one thread did: how often, in how many nanoseconds of its own, and how many reads found nothing.
-#[derive(Clone, Copy, Default, Debug)]
+/// What one thread did: how often, from when until when, and how many reads found nothing.
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Lap {
     pub(crate) calls: u64,
-    pub(crate) nanos: u64,
     pub(crate) missed: u64,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Instant,
 }
 
 /// How many calls stand between two looks at the time.
 const BATCH: u64 = 256;
-/// How many come before the first look: the processor's caches fill, and what a thread keeps for its calls.
-const WARM_UP: u64 = 8_192;
 
 /// A candidate that is filled and read.
 pub(crate) trait Subject<K, V>: Send + Sync {
-    /// Reads from this step on. After some that warm up it calls `ready`, which says until when.
-    fn read_on(&self, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap;
+    /// Reads along the stretch. After what warms up it calls `ready`, which says until when.
+    fn read_on(&self, along: Stretch<'_, K>, ready: &mut dyn FnMut() -> Instant) -> Lap;
     fn put(&self, n: u64);
     /// How many of the keys below this one are there.
     fn count_present(&self, keys: u64) -> u64;
@@ -45,10 +46,10 @@ pub(crate) trait Subject<K, V>: Send + Sync {
 }
 
 impl<K: Key, V: Value, C: Candidate<K, V>> Subject<K, V> for C {
-    fn read_on(&self, walk: &Walk<K>, from: u64, ready: &mut dyn FnMut() -> Instant) -> Lap {
+    fn read_on(&self, along: Stretch<'_, K>, ready: &mut dyn FnMut() -> Instant) -> Lap {
         let mut local = self.local();
-        repeat(from, ready, |step, missed| {
-            black_box(self.read(&mut local, walk.key(step), || {
+        repeat(&along, ready, |step, missed| {
+            black_box(self.read(&mut local, along.walk.key(step), || {
                 *missed += 1;
                 V::nth(step)
             }));
@@ -73,15 +74,14 @@ impl<K: Key, V: Value, C: Candidate<K, V>> Subject<K, V> for C {
 /// every kind of key and value takes long.
 pub(crate) trait Worker: Subject<u64, u64> {
     /// As [`read_on`](Subject::read_on), and does `op`.
-    fn work_on(
+    fn work_on(&self, op: Op, along: Stretch<'_, u64>, ready: &mut dyn FnMut() -> Instant) -> Lap;
+    /// As [`read_on`](Subject::read_on), and records what each read took, in nanoseconds.
+    fn record(
         &self,
-        op: Op,
-        walk: &Walk<u64>,
-        from: u64,
+        along: Stretch<'_, u64>,
         ready: &mut dyn FnMut() -> Instant,
-    ) -> Lap;
-    /// Reads from this step on until `end`, and records what each read took, in nanoseconds.
-    fn record(&self, walk: &Walk<u64>, from: u64, end: Instant, seen: &mut Histogram<u64>);
+        seen: &mut Histogram<u64>,
+    );
     /// Reads these keys in order; how many were there.
     fn replay(&self, keys: &[u64]) -> u64;
     /// Does `op` this often, once each for the keys from this one on.
@@ -91,13 +91,8 @@ pub(crate) trait Worker: Subject<u64, u64> {
 }
 
 impl<C: Candidate<u64, u64>> Worker for C {
-    fn work_on(
-        &self,
-        op: Op,
-        walk: &Walk<u64>,
-        from: u64,
-        ready: &mut dyn FnMut() -> Instant,
-    ) -> Lap {
+    fn work_on(&self, op: Op, along: Stretch<'_, u64>, ready: &mut dyn FnMut() -> Instant) -> Lap {
+        let walk = along.walk;
         let mut local = self.local();
         let mut read = |key: &u64, missed: &mut u64| {
             black_box(self.read(&mut local, key, || {
@@ -106,8 +101,8 @@ impl<C: Candidate<u64, u64>> Worker for C {
             }));
         };
         match op {
-            Op::Read => self.read_on(walk, from, ready),
-            Op::Mixed(sets) => repeat(from, ready, |step, missed| {
+            Op::Read => self.read_on(along, ready),
+            Op::Mixed(sets) => repeat(&along, ready, |step, missed| {
                 // 37 has no divisor in common with 100: the sets are spread evenly.
                 if step.wrapping_mul(37) % 100 < sets {
                     self.set(walk.key(step), step);
@@ -115,17 +110,31 @@ impl<C: Candidate<u64, u64>> Worker for C {
                     read(walk.key(step), missed);
                 }
             }),
-            Op::Set => repeat(from, ready, |step, _| self.set(walk.key(step), step)),
-            Op::Insert => repeat(from, ready, |step, missed| read(&step, missed)),
+            Op::Set => repeat(&along, ready, |step, _| self.set(walk.key(step), step)),
+            Op::Insert => repeat(&along, ready, |step, missed| read(&step, missed)),
+            Op::Load => repeat(&along, ready, |step, missed| {
+                black_box(Candidate::load(self, &step, || {
+                    *missed += 1;
+                    step
+                }));
+            }),
         }
     }
 
-    fn record(&self, walk: &Walk<u64>, from: u64, end: Instant, seen: &mut Histogram<u64>) {
+    fn record(
+        &self,
+        along: Stretch<'_, u64>,
+        ready: &mut dyn FnMut() -> Instant,
+        seen: &mut Histogram<u64>,
+    ) {
         let mut local = self.local();
+        let mut read = |step| _ = black_box(self.read(&mut local, along.walk.key(step), || step));
+        let mut step = along.from + along.warm_up;
+        (along.from..step).for_each(&mut read);
+        let end = ready();
         let mut before = Instant::now();
-        let mut step = from;
         while before < end {
-            black_box(self.read(&mut local, walk.key(step), || step));
+            read(step);
             let after = Instant::now();
             seen.saturating_record((after - before).as_nanos() as u64);
             before = after;
@@ -165,14 +174,18 @@ impl<C: Candidate<u64, u64>> Worker for C {
 
 /// Batches of calls until the time is up.
 #[inline]
-fn repeat(from: u64, ready: &mut dyn FnMut() -> Instant, mut op: impl FnMut(u64, &mut u64)) -> Lap {
-    let mut missed = 0;
-    (from..from + WARM_UP).for_each(|step| op(step, &mut missed));
+pub(crate) fn repeat<K>(
+    along: &Stretch<'_, K>,
+    ready: &mut dyn FnMut() -> Instant,
+    mut op: impl FnMut(u64, &mut u64),
+) -> Lap {
+    let (mut missed, first) = (0, along.from + along.warm_up);
+    (along.from..first).for_each(|step| op(step, &mut missed));
     let end = ready();
     missed = 0;
-    let start = Instant::now();
-    let mut step = from + WARM_UP;
-    let mut now = start;
+    let begun = Instant::now();
+    let mut step = first;
+    let mut now = begun;
     while now < end {
         for _ in 0..BATCH {
             op(step, &mut missed);
@@ -180,5 +193,5 @@ fn repeat(from: u64, ready: &mut dyn FnMut() -> Instant, mut op: impl FnMut(u64,
         }
         now = Instant::now();
     }
-    Lap { calls: step - from - WARM_UP, nanos: (now - start).as_nanos() as u64, missed }
+    Lap { calls: step - first, missed, begun, ended: now }
 }

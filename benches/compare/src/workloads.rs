@@ -1,7 +1,7 @@
 //! The workloads: a table, one line each. `--only` picks lines by a part of their name.
 
 use crate::keys::Skew::{self, One, Uniform, Zipf};
-use crate::subject::Op::{self, Insert, Mixed, Read, Set};
+use crate::subject::Op::{self, Insert, Load, Mixed, Read, Set};
 
 /// One line: a name, and what is done. Runs in a process of its own.
 pub(crate) struct Workload {
@@ -65,7 +65,7 @@ const fn calls(
     threads: &'static [usize],
 ) -> Workload {
     let who = match op {
-        Insert => Who::Bounded,
+        Insert | Load => Who::Bounded,
         _ => Who::All,
     };
     Workload { name, quick, what: What::Calls { op, data, keys, skew, threads, who } }
@@ -85,6 +85,7 @@ const fn hits_of(who: Who) -> What {
 
 #[rustfmt::skip]
 pub(crate) const TABLE: &[Workload] = &[
+    calls("hit 64 zipf",           true,  Read,      Numbers,   (64, Zipf),         &[1]),
     calls("hit 1k zipf",           true,  Read,      Numbers,   (K, Zipf),          &[1, 2, 4, 16, 64]),
     calls("hit 1k uniform",        false, Read,      Numbers,   (K, Uniform),       &[1, 2]),
     calls("hit 100k zipf",         true,  Read,      Numbers,   (100 * K, Zipf),    &[1, 2]),
@@ -101,6 +102,7 @@ pub(crate) const TABLE: &[Workload] = &[
     calls("95/5 100k zipf",        true,  Mixed(5),  Numbers,   (100 * K, Zipf),    &[1, 2, 16]),
     calls("50/50 100k zipf",       true,  Mixed(50), Numbers,   (100 * K, Zipf),    &[1, 2, 16]),
     calls("insert at capacity 10k", true, Insert,    Numbers,   (10 * K, One),      &[1, 2]),
+    calls("load at capacity 10k",   true, Load,      Numbers,   (10 * K, One),      &[1, 2]),
     calls("set 100k zipf",         true,  Set,       Numbers,   (100 * K, Zipf),    &[1, 2, 4, 16, 64]),
     other("default hit 1k zipf",   hits_of(Who::ByDefault)),
     other("async hit 1k zipf",     hits_of(Who::Tasks)),

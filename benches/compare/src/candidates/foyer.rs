@@ -7,12 +7,24 @@ use super::{Candidate, Hasher};
 use crate::keys::{Key, Value};
 use crate::stamp::Stamp;
 
-/// With S3-FIFO, whose hits write least, or with the default LRU. Its single flight is for async callers only.
+/// With S3-FIFO, its best by hit ratio, or with the default LRU. Its single flight is for async callers only.
 pub(crate) struct Foyer<K, D, S, const S3FIFO: bool>(Cache<K, D, S, CacheProperties>)
 where
     K: Key,
     D: Send + Sync + 'static,
     S: Hasher;
+
+impl<K: Key, D: Send + Sync + 'static, S: Hasher, const S3FIFO: bool> Foyer<K, D, S, S3FIFO> {
+    fn builder(room: usize) -> CacheBuilder<K, D, S> {
+        let builder = CacheBuilder::new(room).with_hash_builder(S::default());
+        if S3FIFO { builder.with_eviction_config(S3FifoConfig::default()) } else { builder }
+    }
+
+    /// In one shard.
+    pub(crate) fn whole(room: usize) -> Self {
+        Self(Self::builder(room).with_shards(1).build())
+    }
+}
 
 impl<K, V, D, S, const S3FIFO: bool> Candidate<K, V> for Foyer<K, D, S, S3FIFO>
 where
@@ -21,13 +33,10 @@ where
     D: Stamp<V>,
     S: Hasher,
 {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
-        let builder = CacheBuilder::new(room).with_hash_builder(S::default());
-        let builder =
-            if S3FIFO { builder.with_eviction_config(S3FifoConfig::default()) } else { builder };
-        Self(builder.build())
+        Self(Self::builder(room).build())
     }
 
     fn local(&self) {}

@@ -12,7 +12,7 @@ use crate::stamp::TTL;
 pub(crate) struct Lastcache<K, V, S>(pub(super) Cache<K, V, (), S>);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Lastcache<K, V, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = Cache::builder().capacity(room).ttl(TTL).clock(Clock::coarse());
@@ -40,18 +40,18 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Lastcache<K, V, S> {
 pub(crate) struct ThroughReaders<K, V, S>(Lastcache<K, V, S>);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ThroughReaders<K, V, S> {
-    type Local = Reader<K, V, (), S>;
+    type Local<'a> = Reader<K, V, (), S>;
 
     fn new(room: usize) -> Self {
         Self(Lastcache::new(room))
     }
 
-    fn local(&self) -> Self::Local {
+    fn local(&self) -> Self::Local<'_> {
         self.0.0.reader_with((4 * self.0.0.capacity()).min(4_096))
     }
 
     #[inline]
-    fn get(&self, reader: &mut Self::Local, key: &K) -> Option<u64> {
+    fn get(&self, reader: &mut Self::Local<'_>, key: &K) -> Option<u64> {
         reader.get_with(key, V::look, |_| Err(())).ok()
     }
 
@@ -60,7 +60,7 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ThroughReaders<K, V, S> {
     }
 
     #[inline]
-    fn read(&self, reader: &mut Self::Local, key: &K, make: impl FnOnce() -> V) -> u64 {
+    fn read(&self, reader: &mut Self::Local<'_>, key: &K, make: impl FnOnce() -> V) -> u64 {
         reader.get_with(key, V::look, |_| Ok(make())).unwrap_or_default()
     }
 }

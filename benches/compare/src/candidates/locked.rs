@@ -42,7 +42,7 @@ impl<K: Key, D, S: Hasher> Map<K, D, S> {
 pub(crate) struct MutexMap<K, D, S>(Mutex<Map<K, D, S>>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for MutexMap<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(Mutex::new(Map::new(room)))
@@ -67,7 +67,7 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for MutexMap<K, D
 pub(crate) struct RwLockMap<K, D, S>(RwLock<Map<K, D, S>>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for RwLockMap<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(RwLock::new(Map::new(room)))

@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use dashmap::DashMap;
-use papaya::ResizeMode;
+use papaya::{Guard as _, LocalGuard, ResizeMode};
 use scc::hash_index::Entry;
 
 use super::{Candidate, Hasher};
@@ -14,7 +14,7 @@ use crate::stamp::Stamp;
 pub(crate) struct Dash<K, D, S>(DashMap<K, D, S>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Dash<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(DashMap::with_capacity_and_hasher(room, S::default()))
@@ -42,7 +42,7 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Dash<K, D, S>
 pub(crate) struct SccMap<K, D, S: BuildHasher>(scc::HashMap<K, D, S>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for SccMap<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(scc::HashMap::with_capacity_and_hasher(room, S::default()))
@@ -70,7 +70,7 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for SccMap<K, D, 
 pub(crate) struct SccIndex<K, D, S: BuildHasher>(scc::HashIndex<K, D, S>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for SccIndex<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(scc::HashIndex::with_capacity_and_hasher(room, S::default()))
@@ -104,7 +104,7 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for SccIndex<K, D
 pub(crate) struct Papaya<K, D, S>(papaya::HashMap<K, D, S>);
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Papaya<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = papaya::HashMap::builder().capacity(room).hasher(S::default());
@@ -127,5 +127,77 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Papaya<K, D, 
         let map = self.0.pin();
         let held = map.get_or_insert_with(key.clone(), || D::put(make()));
         held.fresh(D::now()).map_or(0, V::look)
+    }
+}
+
+/// The same map, read through a guard that its thread keeps: a call pays for no pin, and what is replaced meanwhile
+/// is not freed.
+pub(crate) struct Kept<M>(M);
+
+/// How many calls a guard is kept for.
+const CALLS: u32 = 256;
+
+impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Kept<Papaya<K, D, S>> {
+    type Local<'a> = (LocalGuard<'a>, u32);
+
+    fn new(room: usize) -> Self {
+        Self(Papaya::new(room))
+    }
+
+    fn local(&self) -> Self::Local<'_> {
+        (self.0.0.guard(), CALLS)
+    }
+
+    #[inline]
+    fn get<'a>(&'a self, (guard, calls): &mut Self::Local<'a>, key: &K) -> Option<u64> {
+        let now = D::now();
+        *calls -= 1;
+        if *calls == 0 {
+            *calls = CALLS;
+            guard.refresh();
+        }
+        self.0.0.get(key, guard).and_then(|held| held.fresh(now).map(V::look))
+    }
+
+    fn set(&self, key: &K, value: V) {
+        self.0.set(key, value);
+    }
+
+    fn load(&self, key: &K, make: impl FnOnce() -> V) -> u64 {
+        self.0.load(key, make)
+    }
+}
+
+impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Kept<SccIndex<K, D, S>> {
+    type Local<'a> = (Option<scc::Guard>, u32);
+
+    fn new(room: usize) -> Self {
+        Self(SccIndex::new(room))
+    }
+
+    fn local(&self) -> Self::Local<'_> {
+        (None, 1)
+    }
+
+    #[inline]
+    fn get<'a>(&'a self, (guard, calls): &mut Self::Local<'a>, key: &K) -> Option<u64> {
+        let now = D::now();
+        *calls -= 1;
+        if *calls == 0 {
+            *calls = CALLS;
+            // First the old one: while there is any, a new one is only counted.
+            drop(guard.take());
+            *guard = Some(scc::Guard::new());
+        }
+        let held = self.0.0.peek(key, guard.as_ref()?);
+        held.and_then(|held| held.fresh(now).map(V::look))
+    }
+
+    fn set(&self, key: &K, value: V) {
+        self.0.set(key, value);
+    }
+
+    fn load(&self, key: &K, make: impl FnOnce() -> V) -> u64 {
+        self.0.load(key, make)
     }
 }

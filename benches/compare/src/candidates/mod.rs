@@ -34,21 +34,21 @@ impl<S: BuildHasher + Default + Clone + Send + Sync + 'static> Hasher for S {}
 /// Something that is measured, for keys `K` and values `V`.
 pub(crate) trait Candidate<K: Key, V: Value>: Send + Sync + Sized + 'static {
     /// What a thread keeps for its calls: a handle, if the candidate has such; else nothing.
-    type Local;
+    type Local<'a>;
 
     /// An empty one with room for so many values.
     fn new(room: usize) -> Self;
 
-    fn local(&self) -> Self::Local;
+    fn local(&self) -> Self::Local<'_>;
 
     /// Looks at the fresh value of a key, in place if the candidate can.
-    fn get(&self, local: &mut Self::Local, key: &K) -> Option<u64>;
+    fn get<'a>(&'a self, local: &mut Self::Local<'a>, key: &K) -> Option<u64>;
 
     fn set(&self, key: &K, value: V);
 
     /// As `get`; what is missing is made and stored.
     #[inline]
-    fn read(&self, local: &mut Self::Local, key: &K, make: impl FnOnce() -> V) -> u64 {
+    fn read<'a>(&'a self, local: &mut Self::Local<'a>, key: &K, make: impl FnOnce() -> V) -> u64 {
         match self.get(local, key) {
             Some(seen) => seen,
             None => {
@@ -172,11 +172,25 @@ pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
         "`new` (the fast table), deadline in the value; hashes with its own ahash",
     ),
     ("fibre_cache", Family::LockedCache, "S3-FIFO, own TTL on its janitor's clock, `get` in place"),
-    ("cached", Family::LockedCache, "ShardedLruTtlCache, own TTL (precise clock)"),
+    (
+        "cached",
+        Family::LockedCache,
+        "ShardedLruCache, deadline in the value; hashes for the shard, and in it once more with ahash",
+    ),
     ("dashmap", Family::LockedMap, "deadline in the value, read through its guard; never evicts"),
     ("scc HashMap", Family::LockedMap, "deadline in the value, `read_sync`; never evicts"),
     ("scc HashIndex", Family::FreeMap, "deadline in the value, `peek_with`; never evicts"),
+    (
+        "scc HashIndex, pin kept",
+        Family::FreeMap,
+        "the same through a guard per thread, made anew every 256 calls: nothing is freed meanwhile",
+    ),
     ("papaya", Family::FreeMap, "deadline in the value, pinned per call; never evicts"),
+    (
+        "papaya, pin kept",
+        Family::FreeMap,
+        "the same through a guard per thread, refreshed every 256 calls: nothing is freed meanwhile",
+    ),
     ("Mutex<HashMap>", Family::Mutex, "deadline in the value; evicts first in, first out"),
     ("RwLock<HashMap>", Family::LockedCache, "deadline in the value; evicts first in, first out"),
     ("naive SWR", Family::Mutex, "the complete semantics of lastcache behind one mutex"),
@@ -194,11 +208,15 @@ macro_rules! every {
             entry::<moka::MiniMoka<$k, $v, FixedState, true>, _>("mini-moka"),
             entry::<others::Ufo<$k, Dated<$v>>, _>("TinyUFO"),
             entry::<others::Fibre<$k, $v, FixedState, true>, _>("fibre_cache"),
-            entry::<others::Cached<$k, $v, FixedState>, _>("cached"),
+            entry::<others::Cached<$k, Dated<$v>, FixedState>, _>("cached"),
             entry::<maps::Dash<$k, Dated<$v>, FixedState>, _>("dashmap"),
             entry::<maps::SccMap<$k, Dated<$v>, FixedState>, _>("scc HashMap"),
             entry::<maps::SccIndex<$k, Dated<$v>, FixedState>, _>("scc HashIndex"),
+            entry::<maps::Kept<maps::SccIndex<$k, Dated<$v>, FixedState>>, _>(
+                "scc HashIndex, pin kept",
+            ),
             entry::<maps::Papaya<$k, Dated<$v>, FixedState>, _>("papaya"),
+            entry::<maps::Kept<maps::Papaya<$k, Dated<$v>, FixedState>>, _>("papaya, pin kept"),
             entry::<locked::MutexMap<$k, Dated<$v>, FixedState>, _>("Mutex<HashMap>"),
             entry::<locked::RwLockMap<$k, Dated<$v>, FixedState>, _>("RwLock<HashMap>"),
             entry::<naive::OneMutex<$k, $v, FixedState>, _>("naive SWR"),
@@ -239,7 +257,7 @@ pub(crate) fn by_default() -> Vec<Reading<u64, u64>> {
         entry::<moka::MiniMoka<K, V, S, false>, _>("mini-moka"),
         entry::<others::Ufo<K, Bare<V>>, _>("TinyUFO"),
         entry::<others::Fibre<K, V, ahash::RandomState, false>, _>("fibre_cache"),
-        entry::<others::Cached<K, V, ::cached::DefaultShardHasher>, _>("cached"),
+        entry::<others::Cached<K, Bare<V>, ::cached::DefaultShardHasher>, _>("cached"),
         entry::<maps::Dash<K, Bare<V>, S>, _>("dashmap"),
         entry::<maps::SccMap<K, Bare<V>, S>, _>("scc HashMap"),
         entry::<maps::SccIndex<K, Bare<V>, S>, _>("scc HashIndex"),
@@ -286,9 +304,26 @@ pub(crate) fn for_stampede() -> Vec<Working> {
     entries
 }
 
-/// The bounded ones, and the yardstick.
+/// The bounded ones, in one shard each where they let one choose, since one thread reads; and the yardstick.
 pub(crate) fn for_traces() -> Vec<Working> {
+    type V = Dated<u64>;
+    type S = FixedState;
     let mut entries = bounded();
+    for it in &mut entries {
+        match it.name {
+            "quick_cache" => {
+                it.make = |room| Box::new(quick_cache::Quick::<u64, V, S>::whole(room))
+            }
+            "foyer-memory" => {
+                it.make = |room| Box::new(foyer::Foyer::<u64, V, S, true>::whole(room))
+            }
+            "fibre_cache" => {
+                it.make = |room| Box::new(others::Fibre::<u64, u64, S, true>::whole(room))
+            }
+            "cached" => it.make = |room| Box::new(others::Cached::<u64, V, S>::whole(room)),
+            _ => {}
+        }
+    }
     entries.push(entry::<others::Lru, _>(LRU));
     entries
 }

@@ -8,7 +8,7 @@ use crate::stamp::TTL;
 pub(crate) struct Moka<K, V, S, const DATED: bool>(moka::sync::Cache<K, V, S>);
 
 impl<K: Key, V: Value, S: Hasher, const DATED: bool> Candidate<K, V> for Moka<K, V, S, DATED> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = moka::sync::Cache::builder().max_capacity(room as u64);
@@ -40,7 +40,7 @@ impl<K: Key, V: Value, S: Hasher, const DATED: bool> Candidate<K, V> for Moka<K,
 pub(crate) struct MiniMoka<K, V, S, const DATED: bool>(mini_moka::sync::Cache<K, V, S>);
 
 impl<K: Key, V: Value, S: Hasher, const DATED: bool> Candidate<K, V> for MiniMoka<K, V, S, DATED> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = mini_moka::sync::Cache::builder().max_capacity(room as u64);

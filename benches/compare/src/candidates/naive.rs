@@ -21,7 +21,7 @@ pub(crate) fn settings(capacity: usize, ttl: Duration) -> Settings<()> {
 }
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for OneMutex<K, V, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(Naive::with_hasher(settings(room, TTL), S::default()))

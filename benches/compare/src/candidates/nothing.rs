@@ -8,7 +8,7 @@ use crate::keys::{Key, Value};
 pub(crate) struct Nothing;
 
 impl<K: Key, V: Value> Candidate<K, V> for Nothing {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(_room: usize) -> Self {
         Self

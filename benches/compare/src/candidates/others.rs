@@ -2,7 +2,7 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use cached::{CachedExt, LruCache, ShardHasher, ShardedLruTtlCache};
+use cached::{CachedExt, LruCache, ShardHasher, ShardedLruCache};
 use foldhash::fast::FixedState;
 use tinyufo::TinyUfo;
 
@@ -15,7 +15,7 @@ use crate::stampede;
 pub(crate) struct Ufo<K, D>(TinyUfo<K, D>);
 
 impl<K: Key, V: Value, D: Stamp<V>> Candidate<K, V> for Ufo<K, D> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(TinyUfo::new(room, room))
@@ -37,13 +37,23 @@ impl<K: Key, V: Value, D: Stamp<V>> Candidate<K, V> for Ufo<K, D> {
 /// With a TTL or without. Its single flight needs a loader given at build: see [`FibreLoading`].
 pub(crate) struct Fibre<K: Send, V: Send + Sync, S, const DATED: bool>(fibre_cache::Cache<K, V, S>);
 
+impl<K: Key, V: Value, S: Hasher, const DATED: bool> Fibre<K, V, S, DATED> {
+    fn builder(room: usize) -> fibre_cache::CacheBuilder<K, V, S> {
+        let builder = fibre_cache::CacheBuilder::<K, V, S>::new().capacity(room as u64);
+        if DATED { builder.time_to_live(TTL) } else { builder }
+    }
+
+    /// In one shard.
+    pub(crate) fn whole(room: usize) -> Self {
+        Self(Self::builder(room).shards(1).build().expect("valid settings"))
+    }
+}
+
 impl<K: Key, V: Value, S: Hasher, const DATED: bool> Candidate<K, V> for Fibre<K, V, S, DATED> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
-        let builder = fibre_cache::CacheBuilder::<K, V, S>::new().capacity(room as u64);
-        let builder = if DATED { builder.time_to_live(TTL) } else { builder };
-        Self(builder.build().expect("valid settings"))
+        Self(Self::builder(room).build().expect("valid settings"))
     }
 
     fn local(&self) {}
@@ -66,7 +76,7 @@ impl<K: Key, V: Value, S: Hasher, const DATED: bool> Candidate<K, V> for Fibre<K
 pub(crate) struct FibreLoading(fibre_cache::Cache<u64, u64, FixedState>);
 
 impl Candidate<u64, u64> for FibreLoading {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = fibre_cache::CacheBuilder::<u64, u64, FixedState>::new();
@@ -89,19 +99,28 @@ impl Candidate<u64, u64> for FibreLoading {
     }
 }
 
-/// A TTL of its own on the precise clock, exact LRU within a shard, values cloned out.
-pub(crate) struct Cached<K, V, S>(ShardedLruTtlCache<K, V, S>);
+/// Exact LRU within a shard, values cloned out. A TTL of its own it has too, and then reads the precise clock.
+pub(crate) struct Cached<K, D, S>(ShardedLruCache<K, D, S>);
 
-impl<K, V, S> Candidate<K, V> for Cached<K, V, S>
+impl<K: Key, D: Clone, S: ShardHasher<K> + Default> Cached<K, D, S> {
+    /// In one shard.
+    pub(crate) fn whole(room: usize) -> Self {
+        let builder = ShardedLruCache::<K, D>::builder().max_size(room).shards(1);
+        Self(builder.hasher(S::default()).build().expect("valid settings"))
+    }
+}
+
+impl<K, V, D, S> Candidate<K, V> for Cached<K, D, S>
 where
     K: Key,
     V: Value,
+    D: Stamp<V>,
     S: ShardHasher<K> + Default,
 {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
-        let builder = ShardedLruTtlCache::<K, V>::builder().max_size(room).ttl(TTL);
+        let builder = ShardedLruCache::<K, D>::builder().max_size(room);
         Self(builder.hasher(S::default()).build().expect("valid settings"))
     }
 
@@ -109,11 +128,12 @@ where
 
     #[inline]
     fn get(&self, _: &mut (), key: &K) -> Option<u64> {
-        self.0.get(key).map(|value| value.look())
+        let now = D::now();
+        self.0.get(key).and_then(|held| held.fresh(now).map(V::look))
     }
 
     fn set(&self, key: &K, value: V) {
-        self.0.set(key.clone(), value);
+        self.0.set(key.clone(), D::put(value));
     }
 }
 
@@ -121,7 +141,7 @@ where
 pub(crate) struct Lru(Mutex<LruCache<u64, u64>>);
 
 impl Candidate<u64, u64> for Lru {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(Mutex::new(LruCache::new(room)))

@@ -1,7 +1,7 @@
 //! quick_cache: sharded, a deadline in the value, values cloned out.
 
-use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{OptionsBuilder, UnitWeighter};
 
 use super::{Candidate, Hasher};
 use crate::keys::{Key, Value};
@@ -9,8 +9,19 @@ use crate::stamp::Stamp;
 
 pub(crate) struct Quick<K, D, S>(pub(super) Cache<K, D, UnitWeighter, S>);
 
+impl<K: Key, D: Clone, S: Hasher> Quick<K, D, S> {
+    /// In one shard.
+    pub(crate) fn whole(room: usize) -> Self {
+        let mut options = OptionsBuilder::new();
+        let options = options.estimated_items_capacity(room).weight_capacity(room as u64).shards(1);
+        let options = options.build().expect("valid settings");
+        let life = DefaultLifecycle::default();
+        Self(Cache::with_options(options, UnitWeighter, S::default(), life))
+    }
+}
+
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for Quick<K, D, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let life = DefaultLifecycle::default();

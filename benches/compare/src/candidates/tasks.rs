@@ -27,7 +27,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 pub(crate) struct ByTasks<C>(C);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ByTasks<Lastcache<K, V, S>> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(Lastcache::new(room))
@@ -46,7 +46,7 @@ impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for ByTasks<Lastcache<K, V, S>
 }
 
 impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for ByTasks<Quick<K, D, S>> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         Self(Quick::new(room))
@@ -70,7 +70,7 @@ impl<K: Key, V: Value, D: Stamp<V>, S: Hasher> Candidate<K, V> for ByTasks<Quick
 pub(crate) struct Moka<K, V, S>(moka::future::Cache<K, V, S>);
 
 impl<K: Key, V: Value, S: Hasher> Candidate<K, V> for Moka<K, V, S> {
-    type Local = ();
+    type Local<'a> = ();
 
     fn new(room: usize) -> Self {
         let builder = moka::future::Cache::builder().max_capacity(room as u64).time_to_live(TTL);
