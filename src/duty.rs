@@ -97,14 +97,13 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         let n = Snapshot::new(load.hash, load.key, draft);
         let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
         core.count(fate);
-        // The victims' destructors, before the result is made: see `Table::publish`.
-        if fate == Fate::Stored {
-            drop(tally);
-        } else {
-            return Ended { outcome, flight }.behind(tally);
+        let ended = Ended { outcome, flight };
+        // The victims' destructors, before the result is returned: see `Table::publish`.
+        match fate {
+            Fate::Stored => drop(tally),
+            Fate::Late | Fate::NoRoom => return ended.behind(tally),
         }
-        drop((load.place, load.core));
-        Ended { outcome, flight }
+        ended
     }
 
     /// Ends the load without one; `remove` drops the stale value too. Gives the key back.
