@@ -26,8 +26,8 @@ const REASONS: &[(&str, &str)] = &[
     (
         "hit 1",
         "Beyond the processor's caches a hit is its cache misses. lastcache has two that depend on each \
-         other, bucket and snapshot, and 72 bytes in the second; a map with small values in place has one. The floor, which has \
-         two as well, stands beside the aims.",
+         other, bucket and snapshot, and 72 bytes in the second; a map with small values in place has one. The floors, which have \
+         two as well, stand beside the aims.",
     ),
     (
         "default hit",

@@ -85,11 +85,11 @@ fn measured(options: &Options) -> Result<Run, String> {
 }
 
 fn print_aims(aims: &[Judged]) {
-    println!("{:<76} {:>8}  {:<13} {:>6}  verdict", "", "figure", "aim", "floor");
+    println!("{:<76} {:>8}  {:<13} {:>10}  verdict", "", "figure", "aim", "floors");
     for it in aims {
         let figure = it.figure.map_or_else(|| "–".into(), |it| format!("{:.2}", it.median));
         let (aim, verdict) = (it.bound.to_string(), it.verdict.name());
-        let floor = it.floor.map_or_else(|| "–".into(), |it| format!("{:.2}", it.median));
-        println!("{:<76} {figure:>8}  {aim:<13} {floor:>6}  {verdict}", it.measure);
+        let floors = report::floors(it);
+        println!("{:<76} {figure:>8}  {aim:<13} {floors:>10}  {verdict}", it.measure);
     }
 }

@@ -10,8 +10,8 @@ pub(crate) struct Aim {
     pub(crate) measure: String,
     pub(crate) figure: Figure,
     pub(crate) bound: Bound,
-    /// The yardstick that says what the figure is at best, in place of its first candidate.
-    pub(crate) floor: Option<String>,
+    /// The yardsticks that say what the figure is at best, in place of its first candidate.
+    pub(crate) floors: Vec<String>,
 }
 
 /// A term, or two of them.
@@ -109,11 +109,12 @@ pub(crate) fn parse(text: &str) -> Result<Vec<Aim>, String> {
 
 fn aim(line: &str) -> Option<Aim> {
     let parts: Vec<_> = line.split('|').map(str::trim).collect();
-    let (measure, figure, bound, floor) = match parts[..] {
-        [measure, figure, bound] => (measure, figure, bound, None),
-        [measure, figure, bound, floor] => (measure, figure, bound, Some(floor.to_owned())),
+    let (measure, figure, bound, floors) = match parts[..] {
+        [measure, figure, bound] => (measure, figure, bound, ""),
+        [measure, figure, bound, floors] => (measure, figure, bound, floors),
         _ => return None,
     };
+    let floors = floors.split(',').map(str::trim).filter(|it| !it.is_empty());
     let figure = figure_of(figure)?;
     let bound = match bound.split_once(' ') {
         None if bound == "-" => Bound::None,
@@ -121,7 +122,8 @@ fn aim(line: &str) -> Option<Aim> {
         Some((">=", least)) => Bound::AtLeast(least.parse().ok()?),
         _ => return None,
     };
-    Some(Aim { measure: measure.to_owned(), figure, bound, floor })
+    let floors = floors.map(str::to_owned).collect();
+    Some(Aim { measure: measure.to_owned(), figure, bound, floors })
 }
 
 fn figure_of(text: &str) -> Option<Figure> {
@@ -147,12 +149,11 @@ mod tests {
 
     #[test]
     fn a_line_has_a_measure_a_figure_and_an_aim() {
-        let text =
-            "# comment\n\nname | ns[hit 95/5 t1] a b / ns[hit t2] RwLock<HashMap> | <= 1.1 | (x)\n";
+        let text = "# comment\n\nname | ns[hit 95/5 t1] a b / ns[hit t2] RwLock<HashMap> | <= 1.1 | (x), (y z)\n";
         let aims = parse(text).unwrap();
         let [aim] = &aims[..] else { panic!("one aim") };
         assert_eq!((aim.measure.as_str(), aim.bound), ("name", Bound::AtMost(1.1)));
-        assert_eq!(aim.floor.as_deref(), Some("(x)"));
+        assert_eq!(aim.floors, ["(x)", "(y z)"]);
         let (link, second) = aim.figure.second.as_ref().unwrap();
         let first = &aim.figure.first;
         assert_eq!((first.workload.as_str(), first.candidate.as_str()), ("hit 95/5 t1", "a b"));

@@ -146,6 +146,9 @@ pub(crate) const GUARD: &str = "(arc-swap alone)";
 /// The same through a thread's own `arc_swap::Cache`.
 pub(crate) const CACHE: &str = "(its Cache alone)";
 
+/// The same as the first, found in a table.
+pub(crate) const TABLE: &str = "(arc-swap in a bare table)";
+
 /// The yardstick of hit ratios.
 pub(crate) const LRU: &str = "exact LRU";
 
@@ -164,6 +167,11 @@ pub(crate) const DESCRIBED: &[(&str, Family, &str)] = &[
     ),
     ("moka", Family::FreeCache, "sync cache, own TTL, `get`"),
     ("quick_cache", Family::LockedCache, "deadline in the value, `get`"),
+    (
+        "quick_cache, sharded locks",
+        Family::LockedCache,
+        "the same on its `sharded-lock`; 0.6, since one program cannot have one version on both locks",
+    ),
     ("foyer-memory", Family::LockedCache, "S3-FIFO, deadline in the value, read through its entry"),
     ("mini-moka", Family::LockedCache, "sync cache, own TTL, `get`"),
     (
@@ -204,6 +212,9 @@ macro_rules! every {
             entry::<ThroughReaders<$k, $v, FixedState>, _>("lastcache Reader"),
             entry::<moka::Moka<$k, $v, FixedState, true>, _>("moka"),
             entry::<quick_cache::Quick<$k, Dated<$v>, FixedState>, _>("quick_cache"),
+            entry::<quick_cache::Sharded<$k, Dated<$v>, FixedState>, _>(
+                "quick_cache, sharded locks",
+            ),
             entry::<foyer::Foyer<$k, Dated<$v>, FixedState, true>, _>("foyer-memory"),
             entry::<moka::MiniMoka<$k, $v, FixedState, true>, _>("mini-moka"),
             entry::<others::Ufo<$k, Dated<$v>>, _>("TinyUFO"),
@@ -286,13 +297,18 @@ pub(crate) fn no_work() -> Working {
     entry::<nothing::Nothing, _>(LOOP)
 }
 
-/// The yardsticks of a hit: what an oracle would leave of it.
+/// The yardsticks of a hit: what an oracle would leave of it, and what a table without anything else.
 pub(crate) fn floors<V: Value, S: ?Sized>() -> Vec<Entry<S>>
 where
     floors::Guarded<V>: Behind<S>,
     floors::Cached<V>: Behind<S>,
+    floors::Tabled<V>: Behind<S>,
 {
-    vec![entry::<floors::Guarded<V>, _>(GUARD), entry::<floors::Cached<V>, _>(CACHE)]
+    vec![
+        entry::<floors::Guarded<V>, _>(GUARD),
+        entry::<floors::Cached<V>, _>(CACHE),
+        entry::<floors::Tabled<V>, _>(TABLE),
+    ]
 }
 
 /// Those of [`all`]; the one whose single flight needs a loader is given the stampede's.
@@ -313,6 +329,9 @@ pub(crate) fn for_traces() -> Vec<Working> {
         match it.name {
             "quick_cache" => {
                 it.make = |room| Box::new(quick_cache::Quick::<u64, V, S>::whole(room))
+            }
+            "quick_cache, sharded locks" => {
+                it.make = |room| Box::new(quick_cache::Sharded::<u64, V, S>::whole(room))
             }
             "foyer-memory" => {
                 it.make = |room| Box::new(foyer::Foyer::<u64, V, S, true>::whole(room))

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 use super::draw::short;
-use super::method::{FLOOR, LIMITS, METHOD};
+use super::method::{FLOORS, LIMITS, METHOD};
 use super::pictures::Picture;
-use super::{Report, by_reason, floor, to_judge, unit, with_spread};
+use super::{Report, by_reason, floors, to_judge, unit, with_spread};
 use crate::aims::{Judged, Verdict};
 use crate::candidates::DESCRIBED;
 use crate::figures::{Block, metric};
@@ -79,11 +79,11 @@ fn aims(aims: &[Judged]) -> String {
     let [met, missed, beyond, absent] =
         [Verdict::Met, Verdict::Missed, Verdict::OutOfReach, Verdict::NotMeasured].map(count);
     let mut text = format!(
-        "<p>{met} met, {missed} missed, {beyond} out of reach, {absent} not measured in this run. {FLOOR}</p>"
+        "<p>{met} met, {missed} missed, {beyond} out of reach, {absent} not measured in this run. {FLOORS}</p>"
     );
     add(
         &mut text,
-        "<table><tr><th>measure</th><th>aim</th><th>figure (quartiles)</th><th>floor</th><th>verdict</th></tr>",
+        "<table><tr><th>measure</th><th>aim</th><th>figure (quartiles)</th><th>floors</th><th>verdict</th></tr>",
     );
     for it in aims {
         let class = match it.verdict {
@@ -96,12 +96,12 @@ fn aims(aims: &[Judged]) -> String {
             "" => String::new(),
             worst => format!("<br><span class=\"faint\">{}</span>", escaped(worst)),
         };
-        let floor = floor(it);
+        let floors = floors(it);
         let (measure, bound, verdict) = (escaped(&it.measure), it.bound, it.verdict.name());
         add(
             &mut text,
             &format!(
-                "<tr><td>{measure}</td><td>{bound}</td><td>{figure}{worst}</td><td>{floor}</td>\
+                "<tr><td>{measure}</td><td>{bound}</td><td>{figure}{worst}</td><td>{floors}</td>\
                  <td class=\"{class}\">{verdict}</td></tr>"
             ),
         );

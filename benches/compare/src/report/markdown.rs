@@ -3,8 +3,8 @@
 use std::fmt::Write;
 
 use super::draw::short;
-use super::method::{FLOOR, LIMITS, METHOD};
-use super::{Report, by_reason, floor, to_judge, unit, with_spread};
+use super::method::{FLOORS, LIMITS, METHOD};
+use super::{Report, by_reason, floors, to_judge, unit, with_spread};
 use crate::aims::Judged;
 use crate::candidates::{DESCRIBED, family, is_own};
 use crate::figures::{Block, metric};
@@ -16,7 +16,7 @@ pub(crate) fn summary(report: &Report<'_>) -> String {
         line(&mut text, &format!("**{remark}**\n"));
     }
     line(&mut text, "## What is aimed at\n");
-    line(&mut text, &format!("{FLOOR}\n"));
+    line(&mut text, &format!("{FLOORS}\n"));
     line(&mut text, &aims(report.aims));
     line(&mut text, "## Where lastcache is behind, and why\n");
     for (reason, losses) in by_reason(&report.losses) {
@@ -58,17 +58,17 @@ fn line(text: &mut String, line: &str) {
 /// The aims as a table.
 pub(crate) fn aims(aims: &[Judged]) -> String {
     let mut text = String::from(
-        "| measure | aim | figure (quartiles) | floor | verdict |\n|---|---|---|---|---|\n",
+        "| measure | aim | figure (quartiles) | floors | verdict |\n|---|---|---|---|---|\n",
     );
     for it in aims {
         let figure = it.figure.map_or_else(|| "–".into(), to_judge);
         let worst = if it.worst.is_empty() { String::new() } else { format!(": {}", it.worst) };
-        let floor = floor(it);
+        let floors = floors(it);
         let verdict = it.verdict.name();
         let Judged { measure, bound, .. } = it;
         line(
             &mut text,
-            &format!("| {measure} | {bound} | {figure}{worst} | {floor} | {verdict} |"),
+            &format!("| {measure} | {bound} | {figure}{worst} | {floors} | {verdict} |"),
         );
     }
     text

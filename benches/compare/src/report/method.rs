@@ -26,15 +26,16 @@ pub(crate) const METHOD: &[&str] = &[
     "Hit ratios are of one thread that reads each key in turn and stores what is missing, each cache in one shard if it lets one choose; \
      moka, mini-moka and fibre_cache do their maintenance every 16 accesses.",
     "Values of 1 KiB are copied out by the caches whose `get` clones; their documentation advises an `Arc` for such, which is what the \
-     workloads of `Arc256` hold. quick_cache runs on parking_lot's locks, its default; its `sharded-lock` was not tried.",
+     workloads of `Arc256` hold.",
 ];
 
-/// What a floor is, beside the aims.
-pub(crate) const FLOOR: &str = "The floor of a hit is what would be left of the figure if an oracle kept a place of its \
+/// What the floors are, beside the aims.
+pub(crate) const FLOORS: &str = "The first floor of a hit is what would be left of the figure if an oracle kept a place of its \
     own for every hash: clock, hash, the read of the value that it leads to through arc-swap (through its `Cache` for a \
     `Reader`), one comparison of the key, the deadline. No table to search, no counters, no use bits. Of a \
     percentile it is that beside a writer, which publishes and does nothing else. What misses its aim is out of reach of whatever publishes \
-    through arc-swap where the floor misses it too.";
+    through arc-swap where this floor misses it too. The second is the same with a table in the oracle's place, of lastcache's shape and load and with \
+    values in as many bytes, and nothing else: what it misses no lastcache of this shape can reach.";
 
 /// What is known to distort a run.
 pub(crate) const LIMITS: &str = "Absolute times move between machines and with whatever else runs there; ratios \

@@ -61,8 +61,9 @@ fn to_judge(spread: Spread) -> String {
 }
 
 /// What an aim's figure would be at best.
-fn floor(aim: &Judged) -> String {
-    aim.floor.map_or_else(|| "–".into(), |it| format!("{:.2}", it.median))
+pub(crate) fn floors(aim: &Judged) -> String {
+    let medians: Vec<_> = aim.floors.iter().map(|it| format!("{:.2}", it.median)).collect();
+    if medians.is_empty() { "–".into() } else { medians.join(", ") }
 }
 
 /// Losses that have their reason in common, in the order of their first.
