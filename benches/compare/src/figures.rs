@@ -84,6 +84,15 @@ impl Block {
         self.cells[at].1.entry(metric.into()).or_default().push(value);
     }
 
+    /// Adds the rounds of another process.
+    pub(crate) fn extend(&mut self, other: Block) {
+        for (candidate, cell) in other.cells {
+            for (metric, rounds) in cell {
+                rounds.into_iter().for_each(|value| self.push(&candidate, &metric, value));
+            }
+        }
+    }
+
     pub(crate) fn rounds(&self, candidate: &str, metric: &str) -> Option<&[f64]> {
         let cell = &self.cells.iter().find(|it| it.0 == candidate)?.1;
         cell.get(metric).map(Vec::as_slice)
@@ -111,6 +120,14 @@ pub(crate) struct Figures {
 impl Figures {
     pub(crate) fn block(&self, workload: &str) -> Option<&Block> {
         self.blocks.iter().find(|it| it.workload == workload)
+    }
+
+    /// Adds a workload, or rounds to one that is there.
+    pub(crate) fn add(&mut self, block: Block) {
+        match self.blocks.iter_mut().find(|it| it.workload == block.workload) {
+            Some(there) => there.extend(block),
+            None => self.blocks.push(block),
+        }
     }
 
     /// For other programs: per workload and candidate the median time of an operation and its spread,
@@ -181,6 +198,21 @@ mod tests {
         assert_eq!(spread, Spread { low: 2.0, median: 3.0, high: 4.0 });
         assert_eq!(Spread::of(vec![7.0]).unwrap(), Spread { low: 7.0, median: 7.0, high: 7.0 });
         assert!(Spread::of(Vec::new()).is_none());
+    }
+
+    #[test]
+    fn the_rounds_of_several_processes_stand_one_after_the_other() {
+        let mut figures = Figures::default();
+        for (first, second) in [(1.0, 10.0), (2.0, 20.0)] {
+            let mut block = Block::new("hit");
+            block.push("moka", metric::NS, first);
+            block.push("scc", metric::NS, second);
+            figures.add(block);
+        }
+        figures.add(Block::new("set"));
+        assert_eq!(figures.blocks.len(), 2);
+        let rounds = |name| figures.block("hit").unwrap().rounds(name, metric::NS).unwrap();
+        assert_eq!((rounds("moka"), rounds("scc")), (&[1.0, 2.0][..], &[10.0, 20.0][..]));
     }
 
     #[test]

@@ -14,6 +14,7 @@ use crate::candidates::LOOP;
 use crate::figures::{Block, Spread, metric};
 use crate::keys::{Key, Stretch, Walk};
 use crate::subject::Lap;
+use crate::workloads::is_large;
 
 /// How long and how often something is measured.
 #[derive(Clone, Copy)]
@@ -23,15 +24,19 @@ pub(crate) struct Effort {
     pub(crate) window: Duration,
     /// How many calls for each key warm up.
     pub(crate) warm_up: u64,
+    /// Which of the processes that measure it this is: each deals everything out in another order.
+    pub(crate) stand: u64,
 }
 
 impl Effort {
-    /// Many keys take long to warm up: as much time in fewer rounds.
-    pub(crate) fn over(self, keys: u64) -> Self {
-        if keys < 100_000 {
-            return self;
-        }
-        Self { rounds: self.rounds.div_ceil(3), window: self.window * 3, ..self }
+    /// Many keys take long to warm up: as much time in fewer rounds, dealt out to so many processes.
+    pub(crate) fn over(self, keys: u64, stands: usize) -> Self {
+        let (rounds, window) = if is_large(keys) {
+            (self.rounds.div_ceil(3), self.window * 3)
+        } else {
+            (self.rounds, self.window)
+        };
+        Self { rounds: rounds.div_ceil(stands), window, ..self }
     }
 
     /// More threads than processors take turns: each must get several of them.
@@ -115,7 +120,7 @@ pub(crate) struct Round {
 
 impl Round {
     pub(crate) fn new(number: usize, candidates: usize, effort: Effort) -> Self {
-        let mut random = StdRng::seed_from_u64(number as u64);
+        let mut random = StdRng::seed_from_u64(effort.stand << 32 | number as u64);
         let mut order: Vec<_> = (0..candidates).collect();
         order.shuffle(&mut random);
         Self { order, offset: random.random(), warm_up: effort.warm_up }
@@ -283,7 +288,8 @@ mod tests {
     use crate::keys::Skew;
     use crate::subject::{Op, Worker};
 
-    const EFFORT: Effort = Effort { rounds: 1, window: Duration::from_millis(5), warm_up: 4 };
+    const EFFORT: Effort =
+        Effort { rounds: 1, window: Duration::from_millis(5), warm_up: 4, stand: 0 };
 
     fn lap(start: Instant, calls: u64, millis: [u64; 2]) -> Lap {
         let [begun, ended] = millis.map(|it| start + Duration::from_millis(it));

@@ -42,6 +42,10 @@ pub(crate) struct Options {
     /// Measure one workload and print its figures: what the program starts itself as
     #[arg(long, value_name = "NAME", hide = true)]
     pub(crate) measure: Option<String>,
+
+    /// Which of the processes that measure it one after the other
+    #[arg(long, value_name = "N", hide = true, default_value_t = 0)]
+    pub(crate) stand: u64,
 }
 
 /// Why there are no options to go on with.

@@ -1,4 +1,4 @@
-//! Runs the lines of the table, each in a process of its own: what one leaves behind (nodes of threads that
+//! Runs the lines of the table, each in a process of its own or in several: what one leaves behind (nodes of threads that
 //! ended, a heap in pieces, a janitor) is no part of another's figures.
 
 use std::io::{BufRead, BufReader, Write};
@@ -21,7 +21,8 @@ fn plan(options: &Options) -> (Plan, Effort) {
     let quick = options.quick;
     // Many short rounds: a few that something else disturbed do not move the median.
     let (rounds, millis, warm_up) = if quick { (21, 2, 1) } else { (101, 6, 4) };
-    (Plan { quick }, Effort { rounds, window: Duration::from_millis(millis), warm_up })
+    let window = Duration::from_millis(millis);
+    (Plan { quick }, Effort { rounds, window, warm_up, stand: options.stand })
 }
 
 /// The lines that these options pick.
@@ -49,9 +50,11 @@ pub(crate) fn all(options: &Options) -> Result<(Figures, Vec<String>), String> {
     for line in lines {
         bar.set_message(line.name);
         let before = bar.position();
-        match in_a_child(line, options, &bar) {
-            Ok(blocks) => figures.blocks.extend(blocks),
-            Err(error) => failed.push(format!("{}: {error}", line.name)),
+        for stand in 0..plan.stands(line.what) {
+            match in_a_child(line, stand, options, &bar) {
+                Ok(blocks) => blocks.into_iter().for_each(|it| figures.add(it)),
+                Err(error) => failed.push(format!("{}: {error}", line.name)),
+            }
         }
         bar.set_position(before + ticks(line, plan, effort));
     }
@@ -70,10 +73,15 @@ fn ticks(line: &Workload, plan: Plan, effort: Effort) -> u64 {
     }
 }
 
-fn in_a_child(line: &Workload, options: &Options, bar: &ProgressBar) -> Result<Vec<Block>, String> {
+fn in_a_child(
+    line: &Workload,
+    stand: usize,
+    options: &Options,
+    bar: &ProgressBar,
+) -> Result<Vec<Block>, String> {
     let said = |error: std::io::Error| error.to_string();
     let mut command = Command::new(std::env::current_exe().map_err(said)?);
-    command.args(["--measure", line.name]).stdout(Stdio::piped());
+    command.args(["--measure", line.name, "--stand", &stand.to_string()]).stdout(Stdio::piped());
     if options.quick {
         command.arg("--quick");
     }
