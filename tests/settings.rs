@@ -3,6 +3,9 @@
 #[path = "support/bench.rs"]
 mod bench;
 
+use std::hash::RandomState;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
 use bench::{Fault, Tray, down, never, plain, secs};
@@ -245,7 +248,7 @@ fn settings_survive_a_change_of_hasher_and_error() {
         .executor(tray.clone())
         .clock(&clock)
         .error_type::<Fault>()
-        .hasher(std::hash::RandomState::new())
+        .hasher(RandomState::new())
         .build()
         .unwrap();
     assert_eq!(cache.capacity(), 3);
@@ -257,6 +260,39 @@ fn settings_survive_a_change_of_hasher_and_error() {
     assert!(matches!(cache.get_stale(&1, never).unwrap().state(), State::BackOff { .. }));
     clock.set(secs(12));
     assert!(!cache.contains_key(&1));
+}
+
+#[test]
+fn no_setting_is_lost_by_a_change_of_hasher_or_error() {
+    let set = || {
+        let times = builder().ttl(secs(1)).stale_if_error(secs(2)).stale_while_revalidate(secs(3));
+        let times = times.back_off(BackOff::fixed(secs(4))).jitter(0.5);
+        let sizes = times.capacity(6).max_weight(7).max_concurrent_refresh(8);
+        sizes.refresh_queue(9).thread_hot_set(10)
+    };
+    let shown = format!("{:?}", set());
+    assert_ne!(shown, format!("{:?}", builder()));
+    assert_eq!(format!("{:?}", set().hasher(RandomState::new())), shown);
+    assert_eq!(format!("{:?}", set().error_type::<Fault>()), shown);
+}
+
+#[test]
+fn no_hook_is_lost_by_a_change_of_hasher_or_error() {
+    let told = Arc::new(AtomicUsize::new(0));
+    let [errors, panics] = [(); 2].map(|()| Arc::clone(&told));
+    let weighed = builder().max_weight(10).weigher(|_, value| *value);
+    let hooked = weighed.lifetime(|key, _| Lifetime::new().ttl(secs(u64::from(*key))));
+    let hooked = hooked.on_panic(move |_, _| _ = panics.fetch_add(10, SeqCst));
+    let hooked = hooked.error_type::<Fault>().verdict(|_| Verdict::Remove);
+    let hooked = hooked.on_error(move |_, _| _ = errors.fetch_add(1, SeqCst));
+    let clock = ManualClock::new();
+    let cache = hooked.clock(&clock).hasher(RandomState::new()).build().unwrap();
+    assert!(cache.set(7, 3));
+    assert_eq!((cache.weight(), cache.ttl(&7)), (3, Some(Ttl::Left(secs(7)))));
+    assert!(bench::panics(|| cache.get(&1, |_| panic!("fetch"))));
+    clock.set(secs(7));
+    assert!(cache.get(&7, down).is_err() && cache.is_empty(), "the verdict was to remove it");
+    assert_eq!(told.load(SeqCst), 11);
 }
 
 #[test]

@@ -21,11 +21,11 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     /// The times that are set, by name; zero is off, not a time.
     fn times(&self) -> impl Iterator<Item = (&'static str, Duration)> {
         [
-            ("ttl", self.ttl),
-            ("stale_if_error", self.stale_if_error.unwrap_or_default()),
-            ("stale_ttl", self.stale_ttl.unwrap_or_default()),
-            ("stale_while_revalidate", self.stale_while_revalidate),
-            ("back_off", self.back_off.first),
+            ("ttl", self.given.ttl),
+            ("stale_if_error", self.given.stale_if_error.unwrap_or_default()),
+            ("stale_ttl", self.given.stale_ttl.unwrap_or_default()),
+            ("stale_while_revalidate", self.given.stale_while_revalidate),
+            ("back_off", self.given.back_off.first),
         ]
         .into_iter()
         .filter(|(_, d)| !d.is_zero())
@@ -40,7 +40,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         if bytes < LARGE || Vec::<u8>::new().try_reserve_exact(bytes).is_ok() {
             return Ok(());
         }
-        let capacity = self.capacity;
+        let capacity = self.given.capacity;
         let why = format!(
             "capacity is {capacity}: its table takes {bytes} bytes, which the system refuses: give less"
         );
@@ -48,15 +48,16 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     }
 
     pub(super) fn check(&self) -> Result<(), BuildError> {
+        let given = &self.given;
         let refuse = |settings: &[&'static str], why: String| Err(BuildError::new(settings, why));
-        if self.capacity == 0 {
+        if given.capacity == 0 {
             return refuse(&["capacity"], "capacity is 0: give at least 1 entry".into());
         }
-        if self.capacity > MOST {
-            let why = format!("capacity is {}: give at most 2^31 entries", self.capacity);
+        if given.capacity > MOST {
+            let why = format!("capacity is {}: give at most 2^31 entries", given.capacity);
             return refuse(&["capacity"], why);
         }
-        match (self.max_weight, &self.hooks.weigher) {
+        match (given.max_weight, &self.hooks.weigher) {
             (Some(_), None) => {
                 let why = "max_weight without weigher: say what a value weighs, or drop max_weight";
                 return refuse(&["max_weight", "weigher"], why.into());
@@ -70,11 +71,11 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             }
             _ => {}
         }
-        if !(0.0..=1.0).contains(&self.jitter) {
-            let why = format!("jitter is {}: give a fraction from 0.0 to 1.0", self.jitter);
+        if !(0.0..=1.0).contains(&given.jitter) {
+            let why = format!("jitter is {}: give a fraction from 0.0 to 1.0", given.jitter);
             return refuse(&["jitter"], why);
         }
-        if let (Some(a), Some(b)) = (self.stale_if_error, self.stale_ttl)
+        if let (Some(a), Some(b)) = (given.stale_if_error, given.stale_ttl)
             && a != b
         {
             let why = format!(
@@ -82,33 +83,33 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             );
             return refuse(&["stale_if_error", "stale_ttl"], why);
         }
-        if self.back_off.first > self.back_off.cap {
-            let BackOff { first, cap } = self.back_off;
+        if given.back_off.first > given.back_off.cap {
+            let BackOff { first, cap } = given.back_off;
             let why =
                 format!("back_off starts at {first:?}, above its cap of {cap:?}: raise the cap");
             return refuse(&["back_off"], why);
         }
-        let stale_if_error = self.stale_if_error.or(self.stale_ttl).unwrap_or_default();
-        let no_stale = stale_if_error.is_zero() && self.stale_while_revalidate.is_zero();
-        if self.back_off.first > Duration::ZERO && no_stale && self.hooks.lifetime.is_none() {
+        let stale_if_error = given.stale_if_error.or(given.stale_ttl).unwrap_or_default();
+        let no_stale = stale_if_error.is_zero() && given.stale_while_revalidate.is_zero();
+        if given.back_off.first > Duration::ZERO && no_stale && self.hooks.lifetime.is_none() {
             let why = "back_off without a stale window: it serves stale values between attempts, so \
                        set stale_if_error or stale_while_revalidate, or drop back_off";
             let settings = ["back_off", "stale_if_error", "stale_while_revalidate"];
             return refuse(&settings, why.into());
         }
-        if self.max_concurrent_refresh == 0 {
+        if given.max_concurrent_refresh == 0 {
             let why =
                 "max_concurrent_refresh is 0: give at least 1, or call close() to stop refreshes";
             return refuse(&["max_concurrent_refresh"], why.into());
         }
-        if self.thread_hot_set > MOST_SPOTS {
+        if given.thread_hot_set > MOST_SPOTS {
             let why = format!(
                 "thread_hot_set is {}: give at most 2^16 spots, as every thread takes them",
-                self.thread_hot_set
+                given.thread_hot_set
             );
             return refuse(&["thread_hot_set"], why);
         }
-        if self.clock.as_ref().is_some_and(Clock::is_coarse)
+        if given.clock.as_ref().is_some_and(Clock::is_coarse)
             && let Some((name, d)) = self.times().find(|(_, d)| *d < COARSE_STEP)
         {
             let why = format!(
@@ -117,7 +118,7 @@ impl<K, V, E, S> Builder<K, V, E, S> {
             );
             return refuse(&["clock", name], why);
         }
-        if let Some(hook) = self.lost {
+        if let Some(hook) = given.lost {
             let why = format!("error_type after {hook}: call error_type first, then set {hook}");
             return refuse(&["error_type", hook], why);
         }
