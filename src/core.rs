@@ -153,5 +153,6 @@ impl<K, V, E, S> Core<K, V, E, S> {
 impl<K, V, E, S> Drop for Core<K, V, E, S> {
     fn drop(&mut self) {
         self.close();
+        self.refresher.retire();
     }
 }

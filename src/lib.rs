@@ -194,6 +194,7 @@ mod policy;
 mod queue;
 mod reader;
 mod refresh;
+mod rest;
 mod served;
 mod snapshot;
 mod state;

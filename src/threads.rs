@@ -1,19 +1,19 @@
 //! The cache's own threads: started on first need, at most one per permit, ended when idle.
 //!
 //! A stale reader hands a job over without a lock: it pushes the job, then wakes who is idle, or starts
-//! one more. A thread that has nothing to do puts a *rest* on the idle list, then looks once more; one
-//! that leaves counts itself out, then looks once more; who is refused a thread does as one that leaves.
-//! A rest is over when somebody wakes its thread or that thread gets up by itself, whichever comes first: who
-//! comes too late to wake it counts on others. Each of these is a read-modify-write of one word, so of the
-//! two parties the later one sees what the earlier one did: no job is left behind.
+//! one more. A thread that has nothing to do rests, then looks once more; one that leaves counts itself out, then
+//! looks once more; who is refused a thread does as one that leaves. Who comes too late to wake one counts on
+//! others. Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
+//! earlier one did: no job is left behind.
 
 use std::time::Duration;
 
-use crate::fifo::{Fifo, Pile};
+use crate::fifo::Fifo;
 use crate::panics::contain;
+use crate::rest::Rests;
 use crate::sync::Arc;
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
-use crate::sync::thread::{self, Thread};
+use crate::sync::thread;
 use crate::time::Patience;
 
 /// What the threads do.
@@ -31,23 +31,8 @@ pub(crate) struct Threads<W> {
     jobs: Fifo<W>,
     /// Not 0 once threads need not wait for more.
     stopped: AtomicUsize,
-    /// Those that are over stay until the next job, which finds them to be no use.
-    idle: Pile<Arc<Rest>>,
-}
-
-/// One time in which a thread has nothing to do.
-struct Rest {
-    thread: Thread,
-    /// Not 0 once it is over.
-    over: AtomicUsize,
-}
-
-impl Rest {
-    /// Whether this ended it.
-    fn end(&self) -> bool {
-        // AcqRel: a thread that was woken sees the job that it was woken for, if nobody has taken it.
-        self.over.swap(1, AcqRel) == 0
-    }
+    /// Rests that are over stay until the next job, which finds them to be no use.
+    idle: Rests,
 }
 
 impl<W: Work> Threads<W> {
@@ -58,7 +43,7 @@ impl<W: Work> Threads<W> {
             live: AtomicUsize::new(0),
             jobs: Fifo::new(),
             stopped: AtomicUsize::new(0),
-            idle: Pile::new(),
+            idle: Rests::new(),
         }
     }
 
@@ -66,23 +51,9 @@ impl<W: Work> Threads<W> {
         if let Err(refused) = threads.jobs.push(job) {
             return drop(refused);
         }
-        if !threads.wake() {
+        if !threads.idle.wake() {
             Threads::start(threads);
         }
-    }
-
-    /// Wakes the idle ones, if any. A read-modify-write of their list: a thread that puts itself on it
-    /// later sees the job that was pushed before.
-    fn wake(&self) -> bool {
-        let mut idle = self.idle.take();
-        let mut any = false;
-        while let Some(rest) = idle.pop() {
-            if rest.end() {
-                rest.thread.unpark();
-                any = true;
-            }
-        }
-        any
     }
 
     fn enlist(&self) -> bool {
@@ -133,7 +104,7 @@ impl<W: Work> Threads<W> {
         loop {
             while let Some(job) = threads.jobs.pop() {
                 // Who pushed the next may have counted on this thread, which the job may keep for long.
-                if !threads.jobs.is_empty() && !threads.wake() {
+                if !threads.jobs.is_empty() && !threads.idle.wake() {
                     Threads::start(threads);
                 }
                 job.work();
@@ -147,8 +118,7 @@ impl<W: Work> Threads<W> {
 
     /// Waits for more. Whether the time for that is over, or the threads were stopped.
     fn rest(&self, patience: Patience) -> bool {
-        let rest = Arc::new(Rest { thread: thread::current(), over: AtomicUsize::new(0) });
-        drop(self.idle.push(Arc::clone(&rest)));
+        let rest = self.idle.begin();
         // Relaxed: `stop` wakes those on the idle list; who puts itself there later receives this
         // with it.
         let left = patience.left().filter(|_| self.stopped.load(Relaxed) == 0);
@@ -161,7 +131,7 @@ impl<W: Work> Threads<W> {
         rest.end();
         // Who stops the threads meanwhile missed those that the push above put back. Relaxed: as above.
         if self.stopped.load(Relaxed) != 0 {
-            self.wake();
+            self.idle.wake();
         }
         left.is_none()
     }
@@ -170,6 +140,6 @@ impl<W: Work> Threads<W> {
     pub(crate) fn stop(&self) {
         // Relaxed: the idle list, which `wake` takes, carries it.
         self.stopped.store(1, Relaxed);
-        self.wake();
+        self.idle.wake();
     }
 }

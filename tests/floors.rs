@@ -17,7 +17,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (1, &["policy"]),
     (1, &["word", "state"]),
     (2, &["waiters", "flight"]),
-    (2, &["fifo", "queue"]),
+    (2, &["fifo", "queue", "rest"]),
     (3, &["error", "snapshot"]),
     (3, &["table"]),
     (3, &["hot"]),

@@ -31,6 +31,8 @@ mod policy;
 mod queue;
 #[path = "../../src/refresh/mod.rs"]
 mod refresh;
+#[path = "../../src/rest.rs"]
+mod rest;
 #[path = "../../src/snapshot.rs"]
 mod snapshot;
 #[path = "../../src/state.rs"]

@@ -23,7 +23,11 @@ use crate::threads::Work;
 ///
 /// `execute` is called by the stale reader that started the refresh, or by whoever finished the one
 /// before. It should return without waiting for the job: a stale read is as quick as this call. It
-/// may panic: that caller's `get_swr` panics, and the refresh is given up.
+/// may panic: then so does that caller's `get_swr`, or that one's [`Job::run`] or poll, and the refresh is given up.
+///
+/// The executor is dropped with the cache's last handle, by the thread that drops this; if another one is in
+/// `execute` just then, by that. Jobs that it still keeps are given up with it. So one that waits for
+/// its threads as it is dropped must not have the last handle dropped on one of them.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -54,7 +58,8 @@ impl<F: Fn(Job) + Send + Sync + 'static> Executor for F {
     }
 }
 
-/// Runs each refresh on the calling thread, at once: for tests and replays.
+/// Runs each refresh at once, on the calling thread, or one that had to wait for a permit on the thread whose
+/// refresh returned it: for tests and replays.
 ///
 /// The one documented exception to "a stale read never blocks". The value that is served was chosen
 /// before: the caller gets the old one.
@@ -123,7 +128,7 @@ pub(crate) enum Task {
 
 /// One background refresh, with its permit.
 ///
-/// Run it, or await it. Dropping it gives the refresh up: its flight ends, callers that joined it
+/// Run it, or await it. Dropping it gives the refresh up, unless a caller has taken it over: its flight ends, callers that joined it
 /// start over, whoever waits by a [`RefreshHandle`](crate::RefreshHandle) is told
 /// [`Closed`](crate::Error::Closed), its permit is returned, and the next stale read tries again.
 ///

@@ -2,6 +2,7 @@
 
 mod job;
 
+use std::ptr;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -10,10 +11,11 @@ pub use job::{CallerRuns, Executor, Job};
 
 use crate::fifo::List;
 use crate::nest;
-use crate::panics::First;
+use crate::panics::{First, contain};
 use crate::queue::{Admission, Queue};
-use crate::sync::Arc;
+use crate::rest::{Rest, Rests};
 use crate::sync::thread;
+use crate::sync::{Arc, Published};
 use crate::threads::Threads;
 use crate::time::Patience;
 use crate::waiters::{Stay, Waiters};
@@ -91,24 +93,28 @@ impl Drop for Admitted {
 /// Admits refreshes, and hands them to what runs them.
 pub(crate) struct Refresher {
     queue: Queue<Task>,
-    runner: Runner,
+    /// Nothing once the last handle has gone. What it runs it owns, it may be, and each job leads here.
+    runner: Published<Runner>,
     /// The async ones that run: closing cancels them.
     running: Waiters,
     /// Those who wait for the running ones to end.
-    closers: Waiters,
+    closers: Rests,
 }
 
 impl Refresher {
     pub(crate) fn new(permits: usize, room: usize, executor: Option<Box<dyn Executor>>) -> Self {
-        let runner = match executor {
+        let run = match executor {
             Some(executor) => Runner::Given(executor),
             None => Runner::Threads(Arc::new(Threads::new(permits, IDLE))),
         };
+        let runner = Published::empty();
+        let filled = runner.replace_if(ptr::null(), Some(Arc::new(run)));
+        debug_assert!(filled.is_ok(), "it was empty");
         Refresher {
             queue: Queue::new(permits, room),
             runner,
             running: Waiters::new(),
-            closers: Waiters::new(),
+            closers: Rests::new(),
         }
     }
 
@@ -121,10 +127,16 @@ impl Refresher {
         (!refresher.is_closed()).then_some(admitted)
     }
 
+    fn runner(&self) -> Option<Arc<Runner>> {
+        self.runner.load().map(|held| Arc::clone(held.arc()))
+    }
+
+    /// Gives the job up where there is nothing left to run it.
     fn execute(&self, job: Job) {
-        match &self.runner {
-            Runner::Threads(threads) => Threads::execute(threads, job),
-            Runner::Given(executor) => executor.execute(job),
+        match self.runner().as_deref() {
+            Some(Runner::Threads(threads)) => Threads::execute(threads, job),
+            Some(Runner::Given(executor)) => executor.execute(job),
+            None => drop(job),
         }
     }
 
@@ -174,10 +186,17 @@ impl Refresher {
     pub(crate) fn close(&self) -> [List<Task>; 2] {
         let waiting = self.queue.end();
         self.running.end();
-        if let Runner::Threads(threads) = &self.runner {
+        if let Some(Runner::Threads(threads)) = self.runner().as_deref() {
             threads.stop();
         }
         waiting
+    }
+
+    /// Drops the executor, and with it the jobs that it keeps, after the close: the cache's last handle has gone.
+    /// Here, and not when the last job does, on a thread that the executor may be about to wait for. A panic of it beside
+    /// one of a value's destructor would end the process.
+    pub(crate) fn retire(&self) {
+        contain(|| self.runner.clear());
     }
 
     /// Closes, then waits for what runs: whether all of it ended within `d`.
@@ -185,12 +204,30 @@ impl Refresher {
         let patience = Patience::lasting(d);
         drop(self.close());
         loop {
-            let _seat = self.closers.sit();
+            let _waiting = Waiting { refresher: self, rest: self.closers.begin() };
             if self.queue.is_quiet() {
                 return true;
             }
             let Some(left) = patience.left() else { return false };
             thread::park_timeout(left);
+        }
+    }
+}
+
+/// One who waits for a close; dropped, it leaves nothing of it behind.
+struct Waiting<'a> {
+    refresher: &'a Refresher,
+    rest: Arc<Rest>,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.rest.end();
+        let Refresher { closers, queue, .. } = self.refresher;
+        closers.tidy();
+        // Who returned the last permit meanwhile found nobody.
+        if queue.is_quiet() {
+            closers.wake();
         }
     }
 }

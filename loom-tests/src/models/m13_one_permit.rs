@@ -399,6 +399,29 @@ fn m13_a_permit_that_found_nothing_is_no_refresh_that_a_close_waits_for() {
     });
 }
 
+/// Two who wait for a close, beside the last permit's return and somebody who gets it for a moment: who is woken too
+/// early waits anew, and takes from the other nothing that the next return is to find.
+#[test]
+fn m13_one_who_waits_for_a_close_does_not_keep_another_from_being_woken() {
+    model(2, || {
+        let refresher = refresher(1, 0);
+        let permit = Refresher::admit(&refresher).expect("nobody else is there");
+        let late = {
+            let refresher = Arc::clone(&refresher);
+            thread::spawn(move || drop(Refresher::admit(&refresher)))
+        };
+        let other = {
+            let refresher = Arc::clone(&refresher);
+            thread::spawn(move || assert!(refresher.close_timeout(Duration::MAX)))
+        };
+        let returning = thread::spawn(move || drop(permit));
+        assert!(refresher.close_timeout(Duration::MAX));
+        for thread in [late, other, returning] {
+            thread.join().unwrap();
+        }
+    });
+}
+
 /// As before, and the permit comes back meanwhile: who waits for the close may be woken by that, find the other one
 /// out, and must be woken again.
 #[test]

@@ -47,6 +47,8 @@ mod queue;
 mod reader;
 #[path = "../../../src/refresh/mod.rs"]
 mod refresh;
+#[path = "../../../src/rest.rs"]
+mod rest;
 #[path = "../../../src/served.rs"]
 mod served;
 #[path = "../../../src/snapshot.rs"]
