@@ -672,6 +672,50 @@ fn values_that_call() {
 }
 
 thread_local! {
+    /// Whom an error asks as it goes, and what it is told.
+    static ASKED: RefCell<Option<(lastcache::Cache<u32, u32, Asking>, Vec<u32>)>> = const { RefCell::new(None) };
+}
+
+/// An error whose drop asks for the key that it is of.
+#[derive(Debug)]
+struct Asking;
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let Some((cache, mut told)) = ASKED.take() else { return };
+        told.push(
+            cache.get(&1, |_| panic!("the load that displaces it is under way")).expect("stale"),
+        );
+        ASKED.set(Some((cache, told)));
+    }
+}
+
+#[test]
+fn an_error_may_ask_for_its_key_as_the_next_load_displaces_it() {
+    for back_off in [BackOff::NONE, BackOff::fixed(secs(1))] {
+        let asked = go(move || {
+            let clock = ManualClock::new();
+            let base = lastcache::Cache::<u32, u32>::builder().error_type::<Asking>();
+            let base = base.ttl(STALE).stale_if_error(GONE).back_off(back_off);
+            let cache = base.clock(&clock).build().expect("the settings agree");
+            cache.set(1, 10);
+            clock.advance(STALE);
+            ASKED.set(Some((cache.clone(), Vec::new())));
+            // The second keeps the first where there is a back-off, and the third displaces both.
+            for _ in 0..2 {
+                assert_eq!(cache.get(&1, |_| Err(Asking)).expect("covered"), 10);
+                clock.advance(secs(1));
+            }
+            assert_eq!(cache.get(&1, |_| Ok(20)).expect("loaded"), 20);
+            ASKED.take().expect("nothing panics").1
+        });
+        // What goes as its load displaces it is served stale meanwhile.
+        let told = asked.end();
+        assert!(told.contains(&10) && told.iter().all(|it| [10, 20].contains(it)), "{told:?}");
+    }
+}
+
+thread_local! {
     /// Runs what it holds when the thread's locals are destroyed.
     static AT_EXIT: RefCell<Option<AtExit>> = const { RefCell::new(None) };
 }
