@@ -12,6 +12,7 @@ use crate::duty::{Claim, Ended};
 use crate::error::Error;
 use crate::load::{self, Fetched};
 use crate::lookup::{Start, Step};
+use crate::panics::contain;
 use crate::policy::Ask;
 use crate::served::{Hold, Keep, Served, Why};
 use crate::snapshot::{Flight, Outcome, Snapshot, Ticket};
@@ -106,6 +107,9 @@ where
     {
         let (Ended { outcome, flight }, panic) = load::end(self, claim, fetched);
         if let Some(panic) = panic {
+            // Nobody else may hold these: a second panic would end the process.
+            contain(|| drop(outcome));
+            contain(|| drop(flight));
             resume_unwind(panic);
         }
         self.outcome(asked, outcome, flight).unwrap_or(Err(Error::Closed))

@@ -66,7 +66,14 @@ impl Waiters {
         // An end in between finds no waker of this task, and the task no seat.
         self.leave(stay);
         let (mine, wake) = (waker.clone(), Wake::Task(waker.clone()));
-        stay.0 = self.place(wake).map(|place| (place, mine));
+        let (mut place, mut first) = (None, First::default());
+        first.of(|| place = self.place(wake));
+        match place {
+            Some(place) => stay.0 = Some((place, mine)),
+            // Each clone goes on its own, the one that found no seat and the other.
+            None => first.of(|| drop(mine)),
+        }
+        first.go_on();
         stay.0.is_some()
     }
 
@@ -106,17 +113,6 @@ impl Waiters {
             // Relaxed: a hint, as where it is read.
             self.left.fetch_add(1, Relaxed);
             drop(wake);
-        }
-    }
-
-    /// Wakes everybody who sits here now. Who goes on waiting takes a seat anew.
-    pub(crate) fn wake(&self) {
-        for place in self.places.links() {
-            if let Some(wake) = place.take() {
-                // Relaxed: a hint, as where it is read.
-                self.left.fetch_add(1, Relaxed);
-                wake.wake();
-            }
         }
     }
 

@@ -1,5 +1,6 @@
 //! Destructors that panic, not one of them but each.
 
+use std::cell::RefCell;
 use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -303,4 +304,61 @@ fn a_joiner_whose_waker_panics_as_it_goes_leaks_nothing() {
     drop((leader, joiner));
     drop(cache);
     assert_eq!(Arc::strong_count(&value), 1);
+}
+
+#[test]
+fn what_a_fetch_that_panics_leaves_of_a_set_before_it_may_panic_as_it_goes() {
+    let dropped = Arc::new(AtomicUsize::new(0));
+    let cache: Cache<u32, Fragile, Failure> =
+        builder(&ManualClock::new()).build().expect("the settings agree");
+    let fetch = |key: &u32| {
+        // The outcome of this load, whose caller alone still holds it.
+        assert!(cache.set(*key, Fragile(Arc::clone(&dropped))) && cache.delete(key));
+        panic!("fetch")
+    };
+    let led = catch_unwind(AssertUnwindSafe(|| drop(cache.get_stale(&1, fetch))));
+    assert_eq!(
+        (message(&*led.expect_err("it goes on")).as_str(), dropped.load(SeqCst)),
+        ("fetch", 1)
+    );
+}
+
+thread_local! {
+    /// What the next clone of an `INTRUSIVE` waker does.
+    static INTRUSION: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// As `BRITTLE`, and its clones do something first.
+const INTRUSIVE: &RawWakerVTable = &RawWakerVTable::new(
+    |_| {
+        let intrusion = INTRUSION.with_borrow_mut(Option::take);
+        intrusion.into_iter().for_each(|intrude| intrude());
+        RawWaker::new(ptr::null(), BRITTLE)
+    },
+    |_| {},
+    |_| {},
+    |_| panic!("a waker"),
+);
+
+#[allow(unsafe_code, reason = "a waker that is made by hand")]
+#[test]
+fn a_waker_that_finds_no_seat_may_panic_as_it_goes_with_its_other_clone() {
+    let cache: Cache<u32, u32, Failure> =
+        builder(&ManualClock::new()).build().expect("the settings agree");
+    let mut leader = Box::pin(cache.get_async(&1, async {
+        turns(1).await;
+        Ok(1)
+    }));
+    let bell = Bell::new();
+    assert!(bell.poll(leader.as_mut()).is_pending());
+    let mut joiner = Box::pin(cache.get_async(&1, async { Err("joined") }));
+    let theirs = cache.clone();
+    // It joins, and the load ends as it is about to sit down.
+    INTRUSION.set(Some(Box::new(move || assert!(theirs.set(1, 2)))));
+    // SAFETY: it has no data, and its functions may be called from anywhere.
+    let waker = ManuallyDrop::new(unsafe { Waker::new(ptr::null(), INTRUSIVE) });
+    let poll = AssertUnwindSafe(|| drop(joiner.as_mut().poll(&mut Context::from_waker(&waker))));
+    assert_eq!(message(&*catch_unwind(poll).expect_err("the first goes on")), "a waker");
+    drop((joiner, leader));
+    assert_eq!(cache.get(&1, |_| Err("fresh")).expect("set"), 2);
 }
