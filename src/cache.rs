@@ -265,8 +265,8 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.counters.read(self.core.table.evictions())
     }
 
-    /// Stops background refresh: none is started any more, queued ones are dropped and resolve to
-    /// [`Error::Closed`](crate::Error::Closed). Of those that run, the ones with a thread of their own go
+    /// Stops background refresh: none is handed out any more, queued ones are dropped and resolve to
+    /// [`Error::Closed`](crate::Error::Closed). A job that an executor has and has not begun is its to run or to drop. Of those that run, the ones with a thread of their own go
     /// on; the ones that are polled are woken and cancelled, and resolve to the same.
     ///
     /// Reads, `set` and foreground fetches go on as ever; `get_swr` serves stale values in their

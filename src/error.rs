@@ -32,9 +32,9 @@ pub enum Error<E = BoxError> {
     /// The fetch of a key asked for the same key and would have had to wait for itself. Told wherever
     /// thread-locals work; in the destructor of one, as its thread ends, such a fetch may wait for ever.
     Reentrant,
-    /// The refresh was given up without an outcome: the cache was closed, its job was dropped, or what it was
-    /// to replace went before it began: deleted, or set to what found no room. Told by a
-    /// [`RefreshHandle`](crate::RefreshHandle), never by the `get` family.
+    /// The refresh was given up without an outcome: the cache was closed, its job was dropped, the task that had
+    /// taken it over was, or what it was to replace went before it began: deleted, or set to what found no
+    /// room. Told by a [`RefreshHandle`](crate::RefreshHandle), never by the `get` family.
     Closed,
 }
 

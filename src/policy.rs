@@ -97,7 +97,8 @@ pub(crate) fn fresh_until(now: Tick, ttl: Duration, jitter: f64, seed: u64) -> T
     now.after(Duration::try_from_secs_f64(shortened).unwrap_or(ttl).min(ttl))
 }
 
-/// How long after a failed refresh no new one is tried for that key.
+/// How long after a failed load of a stale entry no new one is tried for its key, while the stale value can stand in:
+/// for `get` inside `stale_if_error`, for `get_swr` inside either window. Past that it is as if there were none.
 ///
 /// Counted from the end of the failed attempt. It never makes the stale value look younger: its
 /// windows go on running. The Go module's `ExtendTTL` is [`BackOff::fixed`] without the rejuvenation.

@@ -58,7 +58,7 @@ counters! {
     stale_hits => StaleHits,
     /// Everything else: led, joined, fell back, failed.
     misses => Misses,
-    /// Fetches that returned a value.
+    /// Fetches that returned a value, and whose `weigher` and `lifetime` did not panic.
     loads => Loads,
     /// Fetches that failed, panicked ones included.
     failures => Failures,

@@ -318,6 +318,10 @@ fn every_front_runs_uncached_alike_and_tells_the_hooks() {
         let hooked = hooked.on_panic(move |_, _| {
             told.fetch_add(1, SeqCst);
         });
+        let hooked = hooked.lifetime(|_, value| {
+            assert_ne!(*value, 666);
+            Lifetime::new()
+        });
         let caller = Caller::new(front, hooked);
         let (cache, caller) = (caller.cache.clone(), RefCell::new(caller));
         hang(&cache, 100, &|| {
@@ -331,11 +335,13 @@ fn every_front_runs_uncached_alike_and_tells_the_hooks() {
                 assert!(served.refresh().is_none(), "{front:?}: it is of no flight");
                 assert_eq!(ask(|| Err("down")).unwrap_err().fetch_error(), Some(&"down"));
                 assert!(panics(|| ask(|| panic!("boom"))), "{front:?}");
+                assert!(panics(|| ask(|| Ok(666))), "{front:?}: its hook panics");
             }
             let after = cache.stats();
-            assert_eq!((after.misses - before.misses, after.uncached - before.uncached), (6, 6));
-            assert_eq!((after.loads - before.loads, after.failures - before.failures), (2, 4));
-            assert_eq!((errors.load(SeqCst), panicked.load(SeqCst)), (2, 2), "{front:?}");
+            assert_eq!((after.misses - before.misses, after.uncached - before.uncached), (8, 8));
+            assert_eq!((after.loads - before.loads, after.failures - before.failures), (2, 6));
+            assert_eq!(after.panics - before.panics, 4, "{front:?}");
+            assert_eq!((errors.load(SeqCst), panicked.load(SeqCst)), (2, 4), "{front:?}");
             assert!(caller.peek().is_none() && cache.is_empty(), "{front:?}: nothing is kept");
         });
     }
@@ -739,6 +745,16 @@ fn a_heavy_value_makes_room_for_another_among_thousands_that_weigh_nothing() {
         assert!(cache.set(key, 1), "key {key}");
     }
     assert_eq!((cache.weight(), cache.stats().evictions), (1, 49));
+}
+
+#[test]
+fn no_set_sweeps_the_whole_of_a_large_table() {
+    // One value alone weighs something, among 800,000 slots: it is not found at once, and yet in the end.
+    let cache = weighing(1).capacity(400_000).hasher(Steady::default()).build().unwrap();
+    assert!(cache.set(0, 1));
+    let refused = (1..100).take_while(|key| !cache.set(*key, 1)).count();
+    assert!((1..99).contains(&refused), "{refused} sets gave up");
+    assert_eq!((cache.len(), cache.weight()), (1, 1));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! The proxy: which requests the cache answers, and what it says about its answers.
 //!
 //! A `GET` is looked up by path and query. Every other method goes through; one that may change what it is
-//! sent to also takes the page out, if it succeeded (RFC 9111, section 4.4). So does a `GET` that is about
+//! sent to also takes the page out, if it succeeded (RFC 9111, section 4.4). Through goes also a `GET` that is about
 //! its sender (`Authorization`, `Cookie`) or about a part of a page (`Range`).
 
 use std::sync::Arc;

@@ -170,8 +170,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// How long after a failed load of a stale entry no new one is tried; [`BackOff::NONE`] unless given. An
-    /// exponential one whose `first` is zero is none: it stays zero when it is doubled.
+    /// How long after a failed load of a stale entry no new one is tried while the stale value can stand in;
+    /// [`BackOff::NONE`] unless given. An exponential one whose `first` is zero is none: it stays zero when it
+    /// is doubled.
     ///
     #[doc = include_str!("examples/back_off.md")]
     pub fn back_off(mut self, back_off: BackOff) -> Self {
@@ -218,7 +219,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// Told of every panic of a fetch, or of a hook that judges its result, with its message.
+    /// Told of every panic of a fetch, or of a hook that judges its result, with its message; but of none that outlives
+    /// the cache, nor of a `verdict`'s where `on_error`, which is told first, panics too.
     ///
     #[doc = include_str!("examples/on_panic.md")]
     pub fn on_panic(mut self, f: impl Fn(&K, &str) + Send + Sync + 'static) -> Self {

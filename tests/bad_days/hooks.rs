@@ -147,6 +147,39 @@ fn a_failed_fetch_is_told_also_where_its_verdict_panics() {
 }
 
 #[test]
+fn every_failed_fetch_is_told_whatever_its_verdict_and_whoever_came_first() {
+    for verdict in [Verdict::ServeStale, Verdict::Propagate, Verdict::Remove] {
+        for [stale, overtaken, behind] in (0..8).map(|n| [n & 1, n & 2, n & 4].map(|bit| bit > 0)) {
+            let (clock, told) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+            let heard = Arc::clone(&told);
+            let hooked = builder(&clock).executor(CallerRuns).verdict(move |_| verdict);
+            let hooked = hooked.on_error(move |key, error| {
+                heard.fetch_add(if (*key, *error) == (1, "down") { 1 } else { 100 }, SeqCst);
+            });
+            let cache: Cache = hooked.build().expect("the settings agree");
+            if stale {
+                cache.set(1, 10);
+                clock.advance(STALE);
+            }
+            let theirs = cache.clone();
+            let fetch = move |key: &u32| {
+                if overtaken {
+                    theirs.set(*key, 5);
+                }
+                Err("down")
+            };
+            if behind {
+                drop(cache.get_swr(&1, fetch));
+            } else {
+                drop(cache.get(&1, fetch));
+            }
+            let case = format!("{verdict:?}, {stale} {overtaken} {behind}");
+            assert_eq!((told.load(SeqCst), cache.stats().failures), (1, 1), "{case}");
+        }
+    }
+}
+
+#[test]
 fn the_verdict_is_not_asked_of_a_panic_nor_is_on_error_told() {
     for background in [false, true] {
         let clock = ManualClock::new();
