@@ -20,7 +20,7 @@ const TICK: &str = ".";
 fn plan(options: &Options) -> (Plan, Effort) {
     let quick = options.quick;
     // Many short rounds: a few that something else disturbed do not move the median.
-    let (rounds, millis, warm_up) = if quick { (21, 2, 1) } else { (101, 6, 4) };
+    let (rounds, millis, warm_up) = if quick { (15, 2, 1) } else { (101, 6, 4) };
     let window = Duration::from_millis(millis);
     (Plan { quick }, Effort { rounds, window, warm_up, stand: options.stand })
 }
