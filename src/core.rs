@@ -5,6 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::local::Local;
+use crate::panics::First;
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
@@ -152,7 +153,10 @@ impl<K, V, E, S> Core<K, V, E, S> {
 
 impl<K, V, E, S> Drop for Core<K, V, E, S> {
     fn drop(&mut self) {
-        self.close();
+        // What waited is dropped in the close, and may panic.
+        let mut first = First::default();
+        first.of(|| self.close());
         self.refresher.retire();
+        first.go_on();
     }
 }

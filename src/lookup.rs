@@ -166,8 +166,8 @@ where
         let place = Place::of(pos, s);
         let flight = if at_once { Flight::queued(before) } else { Flight::running(before) };
         let Some(displaced) = s.word.claim(over.as_ref(), &flight) else { return Next::Again };
-        // The displaced failure's destructor may ask for this key, whose leader this thread is by now.
-        let inside = over.is_some().then(|| nest::enter(&*flight));
+        // The displaced failure's destructor may ask for this key, whose leader this thread may be by now.
+        let leads = (over.is_some() && admitted.is_none()).then(|| Arc::clone(&flight));
         let load = Load { core: Arc::downgrade(core), place, key, hash: s.hash };
         let mut next = match admitted {
             Some(admitted) => Next::Stale(Some((Queued::new(flight, load), admitted))),
@@ -179,8 +179,10 @@ where
             core.counters.add(Count::Queued);
         }
         // The displaced flight's destructor may be the user's: the duty has its owner by now.
+        let inside = leads.as_deref().map(nest::enter);
         drop((displaced, over));
         drop(inside);
+        drop(leads);
         next
     }
 

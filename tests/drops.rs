@@ -19,6 +19,7 @@ use std::thread;
 
 use controlled::{
     Collected, Dice, Failure, GONE, PATIENCE, STALE, builder, go, message, never, scaled, secs,
+    until,
 };
 use lastcache::{BackOff, CallerRuns, ManualClock, Verdict};
 use tasks::turns;
@@ -713,6 +714,60 @@ fn an_error_may_ask_for_its_key_as_the_next_load_displaces_it() {
         let told = asked.end();
         assert!(told.contains(&10) && told.iter().all(|it| [10, 20].contains(it)), "{told:?}");
     }
+}
+
+thread_local! {
+    /// What the next error does as it goes.
+    static DOES: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// An error whose drop does something, once.
+#[derive(Debug)]
+struct Doing;
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        DOES.take().into_iter().for_each(|it| it());
+    }
+}
+
+#[test]
+fn an_error_may_wait_for_who_took_over_the_refresh_that_displaces_it() {
+    type Theirs = lastcache::Cache<u32, u32, Doing>;
+    fn waits(cache: &Theirs) {
+        let (began, begun) = mpsc::channel();
+        let (go_on, going_on) = mpsc::channel::<()>();
+        let [theirs, watched] = [(); 2].map(|()| cache.clone());
+        let leader = go(move || {
+            theirs.get(&1, move |_| {
+                began.send(()).expect("the test listens");
+                going_on.recv_timeout(PATIENCE).expect("somebody joins");
+                Ok(30)
+            })
+        });
+        begun.recv_timeout(PATIENCE).expect("it takes the queued refresh over");
+        let watch = go(move || {
+            until("the error joins", || watched.stats().joins == 1);
+            go_on.send(()).expect("the fetch waits");
+        });
+        assert_eq!(cache.get(&1, |_| panic!("there is a leader")).expect("joined"), 30);
+        assert_eq!(leader.end().expect("led"), 30);
+        watch.end();
+    }
+    go(|| {
+        let clock = ManualClock::new();
+        let base = lastcache::Cache::<u32, u32>::builder().error_type::<Doing>().ttl(STALE);
+        let cache = base.executor(CallerRuns).clock(&clock).build().expect("the settings agree");
+        cache.set(1, 10);
+        clock.advance(STALE);
+        assert_eq!(*cache.get_swr(&1, |_| Err(Doing)).expect("stale"), 10);
+        let theirs = cache.clone();
+        DOES.set(Some(Box::new(move || waits(&theirs))));
+        assert_eq!(*cache.get_swr(&1, |_| Ok(20)).expect("stale"), 10);
+        assert!(DOES.take().is_none(), "the failure was displaced");
+        assert_eq!(cache.get(&1, |_| panic!("it is fresh")).expect("loaded"), 30);
+    })
+    .end();
 }
 
 thread_local! {

@@ -1,5 +1,6 @@
 //! Executors that own what they run jobs on, and go with their cache.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::{self, JoinHandle};
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use lastcache::{Executor, Job, ManualClock};
 
-use crate::controlled::{Cache, Error, PATIENCE, STALE, builder, go, until};
+use crate::controlled::{Cache, Error, PATIENCE, STALE, builder, go, message, until};
 
 /// Says when it goes.
 struct Told(Arc<AtomicBool>);
@@ -18,11 +19,21 @@ impl Drop for Told {
     }
 }
 
-/// A cache on this executor, with a stale value of key 1.
+/// What a fetch that waits panics with as it goes.
+struct Behind;
+
+impl Drop for Behind {
+    fn drop(&mut self) {
+        panic!("what waits");
+    }
+}
+
+/// A cache on this executor, with stale values of keys 1 and 2.
 fn stale(executor: impl Executor) -> Cache {
     let clock = ManualClock::new();
     let cache = builder(&clock).executor(executor).build().expect("the settings agree");
     cache.set(1, 10);
+    cache.set(2, 10);
     clock.advance(STALE);
     cache
 }
@@ -39,6 +50,28 @@ fn jobs_that_an_executor_keeps_go_with_the_last_handle_and_keep_nothing_alive() 
     assert!(refresh.wait_timeout(Duration::ZERO).is_none());
     drop(cache);
     assert!(gone.load(SeqCst), "the executor and its jobs keep one another");
+    assert!(matches!(refresh.wait_timeout(PATIENCE), Some(Err(Error::Closed))));
+}
+
+#[test]
+fn jobs_that_an_executor_keeps_go_although_what_waits_behind_them_panics_as_it_goes() {
+    let gone = Arc::new(AtomicBool::new(false));
+    let (told, kept) = (Told(Arc::clone(&gone)), Mutex::new(Vec::new()));
+    let cache = stale(move |job: Job| {
+        let _owned = &told;
+        kept.lock().expect("nobody panics with it").push(job);
+    });
+    let refresh = cache.get_swr(&1, |_| Ok(20)).expect("stale").refresh().expect("started");
+    let behind = Behind;
+    let waits = cache.get_swr(&2, move |_| {
+        let _owned = &behind;
+        Ok(20)
+    });
+    drop(waits.expect("stale"));
+    assert_eq!(cache.stats().queued, 1);
+    let went = catch_unwind(AssertUnwindSafe(|| drop(cache)));
+    assert_eq!(message(&*went.expect_err("its panic goes on")), "what waits");
+    assert!(gone.load(SeqCst));
     assert!(matches!(refresh.wait_timeout(PATIENCE), Some(Err(Error::Closed))));
 }
 
