@@ -93,7 +93,8 @@ impl Drop for Admitted {
 /// Admits refreshes, and hands them to what runs them.
 pub(crate) struct Refresher {
     queue: Queue<Task>,
-    /// Nothing once the last handle has gone. What it runs it owns, it may be, and each job leads here.
+    /// Nothing once the last handle has gone: an executor may own jobs, and threads that end them, and each job
+    /// leads here.
     runner: Published<Runner>,
     /// The async ones that run: closing cancels them.
     running: Waiters,

@@ -38,14 +38,20 @@ fn stale(executor: impl Executor) -> Cache {
     cache
 }
 
-#[test]
-fn jobs_that_an_executor_keeps_go_with_the_last_handle_and_keep_nothing_alive() {
+/// A cache whose executor keeps each job, and whether that has gone.
+fn kept_jobs() -> (Cache, Arc<AtomicBool>) {
     let gone = Arc::new(AtomicBool::new(false));
     let (told, kept) = (Told(Arc::clone(&gone)), Mutex::new(Vec::new()));
     let cache = stale(move |job: Job| {
         let _owned = &told;
         kept.lock().expect("nobody panics with it").push(job);
     });
+    (cache, gone)
+}
+
+#[test]
+fn jobs_that_an_executor_keeps_go_with_the_last_handle_and_keep_nothing_alive() {
+    let (cache, gone) = kept_jobs();
     let refresh = cache.get_swr(&1, |_| Ok(20)).expect("stale").refresh().expect("started");
     assert!(refresh.wait_timeout(Duration::ZERO).is_none());
     drop(cache);
@@ -55,12 +61,7 @@ fn jobs_that_an_executor_keeps_go_with_the_last_handle_and_keep_nothing_alive() 
 
 #[test]
 fn jobs_that_an_executor_keeps_go_although_what_waits_behind_them_panics_as_it_goes() {
-    let gone = Arc::new(AtomicBool::new(false));
-    let (told, kept) = (Told(Arc::clone(&gone)), Mutex::new(Vec::new()));
-    let cache = stale(move |job: Job| {
-        let _owned = &told;
-        kept.lock().expect("nobody panics with it").push(job);
-    });
+    let (cache, gone) = kept_jobs();
     let refresh = cache.get_swr(&1, |_| Ok(20)).expect("stale").refresh().expect("started");
     let behind = Behind;
     let waits = cache.get_swr(&2, move |_| {
