@@ -378,12 +378,11 @@ impl<T> Slot<T> {
     pub(crate) fn put(&self, item: Box<T>) -> Result<(), Box<T>> {
         // AcqRel: hands the item to `take` and `end`; a read-modify-write, so it is ordered with both.
         // Acquire on failure: on an end mark, what was written before the end is seen.
-        match self.bits.compare_exchange(0, address(&raw const *item), AcqRel, Acquire) {
-            Ok(_) => {
-                mem::forget(item);
-                Ok(())
-            }
-            Err(_) => Err(item),
+        let raw = Box::into_raw(item);
+        match self.bits.compare_exchange(0, address(raw), AcqRel, Acquire) {
+            Ok(_) => Ok(()),
+            // SAFETY: nobody else has seen the address.
+            Err(_) => Err(unsafe { Box::from_raw(raw) }),
         }
     }
 
@@ -419,7 +418,7 @@ impl<T> Slot<T> {
 /// `bits` were in a [`Slot`] of `T` and were taken out by the caller, who alone has them.
 unsafe fn owned<T>(bits: usize) -> Option<Box<T>> {
     let item = pointer::<T>(bits).cast_mut();
-    // SAFETY: `put` forgot the box of this address, and only the caller has the address.
+    // SAFETY: `put` gave up the box of this address, and only the caller has the address.
     (!item.is_null()).then(|| unsafe { Box::from_raw(item) })
 }
 
