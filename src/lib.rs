@@ -204,6 +204,7 @@ mod table;
 mod threads;
 mod time;
 mod waiters;
+mod weak;
 mod word;
 
 #[cfg(doctest)]
@@ -226,3 +227,4 @@ pub use refresh::{CallerRuns, Executor, Job};
 pub use served::{RefreshHandle, Served, State};
 pub use stats::Stats;
 pub use time::{Clock, ManualClock};
+pub use weak::WeakCache;

@@ -27,7 +27,7 @@ const FLOORS: &[(u8, &[&str])] = &[
     (4, &["core", "duty", "lookup"]),
     (5, &["served"]),
     (6, &["load", "answer", "own"]),
-    (6, &["iter", "cache"]),
+    (6, &["iter", "cache", "weak"]),
     (6, &["blocking", "future"]),
     (6, &["reader"]),
     (7, &["builder", "lib"]),

@@ -2,10 +2,10 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::thread;
 
-use lastcache::{Builder, CallerRuns, Job, ManualClock, Verdict};
+use lastcache::{Builder, CallerRuns, Job, ManualClock, Verdict, WeakCache};
 
 use crate::controlled::{
     Cache, Collected, Error, Failure, PATIENCE, STALE, builder, ended, go, message, never, until,
@@ -294,6 +294,28 @@ fn an_executor_that_panics_over_a_queued_job_gives_it_up_and_keeps_no_permit() {
     jobs.next().run();
     assert!(matches!(again.wait_timeout(PATIENCE), Some(Ok(()))));
     assert_eq!(cache.get(&2, never).expect("refreshed"), 22);
+}
+
+#[test]
+fn a_hook_reaches_its_cache_by_a_weak_handle_and_does_not_keep_it_alive() {
+    let own = Arc::new(OnceLock::<WeakCache<u32, Arc<()>, Failure>>::new());
+    let (value, hooks) = (Arc::new(()), Arc::clone(&own));
+    let mark = Arc::clone(&value);
+    let hooked = builder(&ManualClock::new()).on_error(move |key, _| {
+        let cache = hooks.get().and_then(WeakCache::upgrade).expect("its call is under way");
+        assert!(cache.set(key + 1, Arc::clone(&mark)));
+    });
+    let cache: Cache<Arc<()>> = hooked.build().expect("the settings agree");
+    assert!(own.set(cache.downgrade()).is_ok());
+    assert!(cache.get(&1, |_| Err("down")).is_err());
+    assert!(cache.contains_key(&2));
+    let weak = own.get().expect("set above").clone();
+    let again = weak.upgrade().expect("there is a handle");
+    drop(cache);
+    assert!(again.contains_key(&2), "a handle like any other");
+    drop(again);
+    assert!(weak.upgrade().is_none());
+    assert_eq!(Arc::strong_count(&value), 1, "hook and value are gone with the last handle");
 }
 
 #[test]
