@@ -177,7 +177,8 @@ where
 }
 
 impl<K, V, E, S> Cache<K, V, E, S> {
-    /// How many entries hold a value, those included that are past every window and not yet freed.
+    /// How many entries hold a value, those included that are past every window and not yet freed
+    /// (see [`purge`](Cache::purge)).
     ///
     /// Never more than [`capacity`](Cache::capacity), not even for a moment. One load.
     ///
@@ -253,6 +254,34 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     /// ```
     pub fn clear(&self) {
         self.core.table.clear();
+    }
+
+    /// Frees every value that is past its windows; how many there were. Blocks nobody, and evicts nothing. Goes
+    /// through the whole table.
+    ///
+    /// Nothing is served past its windows in any case, and such values make room before all others. But below
+    /// capacity they stay, until their key is written or loaded anew: this is for who would rather have the memory.
+    /// With the default windows, which have no end, nothing is ever gone.
+    ///
+    /// Destructors that panic keep no other value from going; the first panic goes on when all are gone.
+    ///
+    /// ```
+    /// # use lastcache::{Cache, ManualClock};
+    /// # use std::time::Duration;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let clock = ManualClock::new();
+    /// let cache: Cache<u32, u32> =
+    ///     Cache::builder().stale_while_revalidate(Duration::ZERO).clock(&clock).build()?;
+    /// cache.set(1, 10);
+    /// clock.advance(Duration::from_secs(60));
+    /// cache.set(2, 20);
+    /// assert_eq!((cache.len(), cache.purge(), cache.len()), (2, 1, 1));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "run_pending_tasks")]
+    pub fn purge(&self) -> usize {
+        self.core.table.purge(self.core.clock.now())
     }
 
     /// What the cache has done so far, summed over the 65 cells in which threads count; but evictions are counted in one.

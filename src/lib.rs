@@ -145,7 +145,7 @@
 //! | call | progress |
 //! |---|---|
 //! | a hit, a stale hit under a running refresh, `peek`, `ttl`, `contains_key`, `len`, `stats`, all of them through a [`Reader`] too | takes no lock and waits for no thread |
-//! | starting a refresh, `set`, `delete`, `clear`, `iter`, eviction, publishing a load | lock-free: some thread always makes progress |
+//! | starting a refresh, `set`, `delete`, `clear`, `purge`, `iter`, eviction, publishing a load | lock-free: some thread always makes progress |
 //! | a joiner | waits for its leader, by parking; a task by a pending poll |
 //! | starting the cache's own refresh thread | what the system's thread creation does |
 //!

@@ -20,6 +20,7 @@ use bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
 use constant::Constant;
 use fronts::{Caller, FRONTS, word};
 use lastcache::{Builder, Cache, Lifetime, ManualClock};
+use tasks::Bell;
 
 fn of(capacity: usize) -> Plain {
     plain(&ManualClock::new()).capacity(capacity).build().unwrap()
@@ -434,40 +435,159 @@ fn hot_keys_survive_a_scan() {
     assert!(kept * 100 >= asked * 95, "{kept} of {asked}");
 }
 
+/// Room for a hundred, by capacity and by weight.
+fn hundreds() -> [Cache<u32, u32, Fault, Steady>; 2] {
+    let builder = Cache::builder().error_type().capacity(110).max_weight(100).weigher(|_, _| 1);
+    [steady(100), builder.hasher(Steady::default()).build().unwrap()]
+}
+
 #[test]
 fn keys_that_come_once_leave_before_those_that_were_there() {
-    let cache = steady(100);
-    for key in 0..100 {
-        cache.set(key, key);
+    for cache in hundreds() {
+        for key in 0..100 {
+            cache.set(key, key);
+        }
+        // Those that were there were used once after they came, and are not asked for again.
+        for key in 0..100 {
+            cache.get(&key, never).unwrap();
+        }
+        for new in 100..400 {
+            cache.set(new, new);
+        }
+        let kept = (0..100).filter(|key| cache.contains_key(key)).count();
+        assert!(kept >= 75, "{kept} of 100 outlived 300 that came once");
+        assert!((391..400).all(|new| cache.contains_key(&new)), "the last tenth is on probation");
     }
-    // Those that were there were used once after they came, and are not asked for again.
-    for key in 0..100 {
-        cache.get(&key, never).unwrap();
-    }
-    for new in 100..400 {
-        cache.set(new, new);
-    }
-    let kept = (0..100).filter(|key| cache.contains_key(key)).count();
-    assert!(kept >= 75, "{kept} of 100 outlived 300 that came once");
-    assert!((391..400).all(|new| cache.contains_key(&new)), "the last tenth is on probation");
 }
 
 #[test]
 fn a_key_that_comes_back_soon_is_not_on_probation_again() {
-    let cache = steady(100);
-    for key in 0..150 {
-        cache.set(key, key);
+    for cache in hundreds() {
+        for key in 0..150 {
+            cache.set(key, key);
+        }
+        let lost: Vec<u32> = (0..150).filter(|key| !cache.contains_key(key)).collect();
+        assert_eq!(lost.len(), 50);
+        for key in &lost {
+            cache.set(*key, 0);
+        }
+        for new in 1_000..1_030 {
+            cache.set(new, 0);
+        }
+        let kept = lost.iter().filter(|key| cache.contains_key(key)).count();
+        assert!(kept >= 25, "{kept} of 50 that came back outlived 30 that came once");
     }
-    let lost: Vec<u32> = (0..150).filter(|key| !cache.contains_key(key)).collect();
-    assert_eq!(lost.len(), 50);
-    for key in &lost {
-        cache.set(*key, 0);
+}
+
+#[test]
+fn whose_probation_is_over_does_not_go_for_weight_where_it_weighs_nothing() {
+    // A probation of one: each newcomer ends that of the one before.
+    let cache = weighing(5).capacity(10).build().unwrap();
+    for key in 0..5 {
+        assert!(cache.set(key, 1));
     }
-    for new in 1_000..1_030 {
-        cache.set(new, 0);
+    for round in 0..100 {
+        assert!(cache.set(1_000 + round, 0) && cache.set(2_000 + round, 1));
+        assert!(cache.contains_key(&(1_000 + round)), "in round {round}");
+        assert!(cache.delete(&(1_000 + round)));
     }
-    let kept = lost.iter().filter(|key| cache.contains_key(key)).count();
-    assert!(kept >= 25, "{kept} of 50 that came back outlived 30 that came once");
+    assert_eq!((cache.weight(), cache.stats().evictions), (5, 100));
+}
+
+thread_local! {
+    /// What the next clone of a `Busy` key does first.
+    static ERRAND: RefCell<Option<Box<dyn FnOnce()>>> = const { RefCell::new(None) };
+}
+
+/// A key that does something while it is cloned.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Busy(u32);
+
+impl Clone for Busy {
+    fn clone(&self) -> Self {
+        let errand = ERRAND.with_borrow_mut(Option::take);
+        errand.into_iter().for_each(|errand| errand());
+        Busy(self.0)
+    }
+}
+
+#[test]
+fn who_finds_that_the_last_slot_went_to_its_own_key_shares_it() {
+    type Shared = Cache<Busy, u32, Fault>;
+    let keys: [Busy; 11] = std::array::from_fn(|n| Busy(100 + n as u32));
+    let built = |capacity| -> &'static Shared {
+        let builder = Cache::builder().error_type().capacity(capacity);
+        Box::leak(Box::new(builder.build().expect("the settings agree")))
+    };
+    let hung = |cache: &'static Shared, loads: usize| -> Vec<_> {
+        let hangs = |key| {
+            let mut load = Box::pin(cache.get_async(key, std::future::pending()));
+            assert!(Bell::new().poll(load.as_mut()).is_pending());
+            load
+        };
+        keys[..loads].iter().map(hangs).collect()
+    };
+
+    // Eleven of twelve slots hang. As a caller enters, another load of its key takes the last one.
+    let cache = built(1);
+    let loads = hung(cache, 11);
+    let bell = Bell::new();
+    type Call = std::pin::Pin<Box<dyn Future<Output = Result<u32, lastcache::Error<Fault>>>>>;
+    let mut leader: Call = Box::pin(cache.get_async(&Busy(1), async {
+        tasks::turns(1).await;
+        Ok(1)
+    }));
+    let led: &'static RefCell<Option<Call>> = Box::leak(Box::default());
+    ERRAND.set(Some(Box::new({
+        let bell = Arc::clone(&bell);
+        move || {
+            assert!(bell.poll(leader.as_mut()).is_pending());
+            led.replace(Some(leader));
+        }
+    })));
+    let mut joiner: Call = Box::pin(cache.get_async(&Busy(1), async { Ok(2) }));
+    assert!(bell.poll(joiner.as_mut()).is_pending(), "it has joined");
+    assert_eq!((cache.stats().joins, cache.stats().uncached), (1, 0));
+    let leader = led.take().expect("it was polled");
+    assert_eq!([leader, joiner].map(|call| tasks::block_on(call).unwrap()), [1, 1]);
+    drop(loads);
+
+    // Beside ten loads and a value another set of the key does: nothing is evicted for this one.
+    let cache = built(2);
+    assert!(cache.set(Busy(2), 20));
+    let loads = hung(cache, 10);
+    ERRAND.set(Some(Box::new(|| assert!(cache.set(Busy(1), 1)))));
+    assert!(cache.set(Busy(1), 2));
+    assert_eq!([1, 2].map(|key| cache.peek(&Busy(key)).as_deref().copied()), [Some(2), Some(20)]);
+    assert_eq!(cache.stats().evictions, 0);
+    drop(loads);
+}
+
+#[test]
+fn a_purge_frees_what_is_past_its_windows_and_nothing_else() {
+    let clock = ManualClock::new();
+    let own = |_: &u32, value: &u32| match value {
+        1 => Lifetime::new(),
+        _ => Lifetime::new().stale_if_error(secs(1_000)),
+    };
+    let windows = plain(&clock).stale_while_revalidate(Duration::ZERO).ttl(secs(10));
+    let cache = windows.lifetime(own).build().unwrap();
+    for key in 0..1_000 {
+        assert!(cache.set(key, 1 + key % 2));
+    }
+    clock.set(secs(10));
+    for key in 1_000..1_100 {
+        assert!(cache.set(key, 1));
+    }
+    let loaded = cache.get(&0, |_| {
+        assert_eq!(cache.purge(), 499, "all that are gone but the one being loaded");
+        assert_eq!((cache.len(), residents(&cache)), (601, 600));
+        Err("down")
+    });
+    assert!(loaded.is_err());
+    assert_eq!((cache.purge(), cache.purge(), cache.len()), (1, 0, 600));
+    assert!((0..1_100).all(|key| cache.contains_key(&key) == (key % 2 == 1 || key >= 1_000)));
+    assert_eq!(cache.stats().evictions, 0, "what is gone is not evicted");
 }
 
 #[test]

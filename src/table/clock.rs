@@ -113,8 +113,9 @@ impl<K, V, E> Table<K, V, E> {
             evictions <= MOST_EVICTIONS && cell.is(expected)
         };
         let mut taken = self.room.none();
+        let mut released = None;
         if old.is_none() {
-            let mut released = self.admit(pos);
+            released = self.admit(pos);
             while taken.units == 0 {
                 if self.room.take_unit() {
                     taken.units = 1;
@@ -135,7 +136,8 @@ impl<K, V, E> Table<K, V, E> {
                 return None;
             }
             // Where few heavy values stand far apart, a stretch without any is not the end of it.
-            if !self.evict(Want::Weight(pos), now, None, tally, unit) && self.is_swept_at_once() {
+            let evicted = self.evict(Want::Weight(pos), now, released.take(), tally, unit);
+            if !evicted && self.is_swept_at_once() {
                 return None;
             }
         }
@@ -195,7 +197,7 @@ impl<K, V, E> Table<K, V, E> {
         taken: &mut Taken<'_>,
     ) -> bool {
         let victim = self.gone(want, now);
-        let victim = victim.or_else(|| released.and_then(|pos| self.failed_probation(pos)));
+        let victim = victim.or_else(|| released.and_then(|pos| self.failed_probation(want, pos)));
         let victim = victim.or_else(|| self.least_used(want, released));
         let Some((pos, held)) = victim else { return false };
         self.take(pos, &held, now, tally, taken);
@@ -220,9 +222,9 @@ impl<K, V, E> Table<K, V, E> {
 
     /// A value whose probation is over and that nobody asked for. One that somebody did ask for has had its
     /// due, and is as unused as any from here on.
-    fn failed_probation(&self, pos: Pos) -> Option<Victim<K, V, E>> {
+    fn failed_probation(&self, want: Want, pos: Pos) -> Option<Victim<K, V, E>> {
         let held = self.load(pos)?;
-        if !held.has_value() || held.word.in_flight() {
+        if !held.has_value() || held.word.in_flight() || !want.is_met_by(pos, &held) {
             return None;
         }
         let uses = self.buckets[pos.bucket].unuse(pos.slot);

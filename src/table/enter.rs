@@ -54,7 +54,10 @@ impl<K, V, E> Table<K, V, E> {
                 return Some(found);
             }
             let placeholder = Snapshot::placeholder(hashed.upper(), owned());
-            let pos = self.reserve(hashed, now)?;
+            let Some(pos) = self.reserve(hashed, now) else {
+                // The last slot may have gone to this very key.
+                return self.committed(hashed, key, now);
+            };
             let filled = self.buckets[pos.bucket]
                 .cell(pos.slot)
                 .replace_if(std::ptr::null(), Some(Arc::clone(&placeholder)));

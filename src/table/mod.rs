@@ -265,6 +265,25 @@ impl<K, V, E> Table<K, V, E> {
         first.go_on();
     }
 
+    /// Takes out what is past its windows and not being loaded; how many values.
+    pub(crate) fn purge(&self, now: Tick) -> usize {
+        let mut first = First::default();
+        let mut purged = 0;
+        for (at, bucket) in self.buckets.iter().enumerate() {
+            for pos in bucket.taken().map(|slot| Pos { bucket: at, slot }) {
+                first.of(|| purged += usize::from(self.take_gone(pos, now)));
+            }
+        }
+        first.go_on();
+        purged
+    }
+
+    fn take_gone(&self, pos: Pos, now: Tick) -> bool {
+        let Some(held) = self.load(pos) else { return false };
+        let gone = held.has_value() && !held.servable(&self.late, now) && held.word.close_quiet();
+        gone && self.finish(pos, &held, now)
+    }
+
     fn empty(&self, pos: Pos) {
         while let Some(held) = self.load(pos) {
             // A tentative placeholder has not entered yet: it comes after this.
