@@ -47,8 +47,13 @@ pub(crate) fn all(options: &Options) -> Result<(Figures, Vec<String>), String> {
     bar.set_style(ProgressStyle::with_template(style).map_err(|error| error.to_string())?);
     bar.enable_steady_tick(Duration::from_secs(1));
     let (mut figures, mut failed) = (Figures::default(), Vec::new());
-    for line in lines {
+    let count = lines.len();
+    for (n, line) in lines.into_iter().enumerate() {
         bar.set_message(line.name);
+        if bar.is_hidden() {
+            // No terminal: a line each, for whoever reads them as they come.
+            eprintln!("{}/{count}: {}", n + 1, line.name);
+        }
         let before = bar.position();
         for stand in 0..plan.stands(line.what) {
             match in_a_child(line, stand, options, &bar) {
