@@ -12,7 +12,7 @@ use crate::duty::{Claim, Ended};
 use crate::error::Error;
 use crate::load::{self, Fetched};
 use crate::lookup::{Start, Step};
-use crate::panics::contain;
+use crate::panics::{beside, contain};
 use crate::policy::Ask;
 use crate::served::{Hold, Keep, Served, Why};
 use crate::snapshot::{Flight, Outcome, Snapshot, Ticket};
@@ -199,7 +199,8 @@ where
         fetched: Fetched<V, E>,
     ) -> Answer<K, V, E> {
         let drafted = fetched.and_then(|fetched| {
-            catch_unwind(AssertUnwindSafe(|| fetched.map(|value| self.draft(&key, value))))
+            let draft = |value| self.draft(hashed.upper(), &key, value);
+            catch_unwind(AssertUnwindSafe(|| fetched.map(draft)))
         });
         match drafted {
             Ok(Ok(draft)) => {
@@ -208,14 +209,19 @@ where
             }
             Ok(Err(error)) => {
                 self.counters.add(Count::Failures);
-                self.tell_error(&key, &error);
-                drop(key);
+                let (error, ()) = beside(error, |error| {
+                    let (key, ()) = beside(key, |key| self.tell_error(key, error));
+                    drop(key);
+                });
                 Err(Error::Fetch(Arc::new(error)))
             }
             Err(panic) => {
                 self.counters.add(Count::Failures);
                 self.counters.add(Count::Panics);
-                self.tell_panic(&key, &panic);
+                let (panic, ()) = beside(panic, |panic| {
+                    let (key, ()) = beside(key, |key| self.tell_panic(key, panic));
+                    contain(|| drop(key));
+                });
                 resume_unwind(panic)
             }
         }

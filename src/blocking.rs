@@ -13,6 +13,7 @@ use crate::duty::Queued;
 use crate::error::Error;
 use crate::load;
 use crate::lookup::Start;
+use crate::panics::beside;
 use crate::policy::Ask;
 use crate::refresh::Task;
 use crate::served::{Hold, Served};
@@ -130,7 +131,7 @@ where
                 // Here, and not as they go out of scope: what is half returned when a destructor panics is
                 // leaked.
                 drop(fetch);
-                let value = read(held.value());
+                let (held, value) = beside(held, |held| read(held.value()));
                 drop(held);
                 drop(counted);
                 Ok(value)
@@ -300,8 +301,15 @@ where
         Q: Eq + ToOwned<Owned = K> + ?Sized,
         F: FnOnce(&K) -> Result<V, E>,
     {
-        let served = self.load(hashed, key, fetch)?;
-        let value = read(&served);
+        let served = match self.load(hashed, key, fetch) {
+            Ok(served) => served,
+            Err(error) => {
+                // Before the result is made, which would leak if what it holds panics as it goes.
+                let (error, ()) = beside(error, |_| drop(read));
+                return Err(error);
+            }
+        };
+        let (served, value) = beside(served, |served| read(served));
         // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
         drop(served);
         Ok(value)
@@ -361,7 +369,7 @@ where
                     return answer;
                 }
                 Turn::Start(served, to_start) => {
-                    start(to_start, fetch);
+                    let (served, ()) = beside(served, |_| start(to_start, fetch));
                     return Ok(served);
                 }
                 Turn::Lead(claim) => {

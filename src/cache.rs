@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::core::Core;
 use crate::error::BoxError;
 use crate::iter::{Entry, Iter};
+use crate::panics::beside;
 use crate::policy::Ttl;
 use crate::served::{Hold, Served};
 use crate::stats::Stats;
@@ -95,9 +96,10 @@ where
     /// ```
     #[doc(alias = "insert")]
     pub fn set(&self, key: K, value: V) -> bool {
-        let draft = self.core.draft(&key, value);
+        let hashed = self.core.hash(&key);
+        let (key, draft) = beside(key, |key| self.core.draft(hashed.upper(), key, value));
         let now = draft.published;
-        self.core.set(key, draft, now) == Fate::Stored
+        self.core.set(hashed, key, draft, now) == Fate::Stored
     }
 
     /// Takes a key out; whether something servable was there. Never waits for a flight.

@@ -5,7 +5,7 @@ use std::hash::{BuildHasher, Hash};
 use std::time::Duration;
 
 use crate::local::Local;
-use crate::panics::First;
+use crate::panics::{First, beside};
 use crate::policy::{Ask, BackOff, Lifetime, Verdict};
 use crate::refresh::Refresher;
 use crate::snapshot::{Draft, Hold, Snapshot};
@@ -121,13 +121,13 @@ where
     }
 
     /// Publishes a value at once.
-    pub(crate) fn set(&self, key: K, draft: Draft<V>, now: Tick) -> Fate {
-        let hashed = self.hash(&key);
+    pub(crate) fn set(&self, hashed: Hashed, key: K, draft: Draft<V>, now: Tick) -> Fate {
         // Goes after `n`: if that finds no room, and its destructor panics, those of what it took along contain
         // theirs, since a second panic would end the process.
         let mut tally = Tally::default();
         let n = Snapshot::new(hashed.upper(), key, draft);
-        let fate = self.table.set(hashed, &n, now, &mut tally);
+        // A write, or the destructor of what was there, may have taken it out again, and that may panic.
+        let (_n, fate) = beside(n, |n| self.table.set(hashed, n, now, &mut tally));
         self.count(fate);
         fate
     }

@@ -10,7 +10,7 @@ use crate::core::Core;
 use crate::panics::First;
 use crate::snapshot::{Draft, Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
-use crate::table::{Fate, Landed, Place, Tally};
+use crate::table::{Fate, Landed, Place};
 
 /// A load somebody has to run: of which key, and where its value goes.
 pub(crate) struct Load<K, V, E, S> {
@@ -33,18 +33,17 @@ pub(crate) struct Ended<K, V, E> {
 }
 
 impl<K, V, E> Ended<K, V, E> {
-    /// Of a value that is not stored: nobody else may hold it, so it goes with what goes before it. A second panic
-    /// would end the process.
+    /// Behind what may have panicked: nobody else may hold what is in here, so it goes before the panic does. A
+    /// second one would end the process.
     #[cold]
-    fn behind(self, tally: Tally<K, V, E>) -> Self {
-        let mut first = First::default();
-        first.of(|| drop(tally));
+    pub(crate) fn behind(self, mut first: First) -> Self {
         if first.goes_on() {
             first.of(|| drop(self.outcome));
             first.of(|| drop(self.flight));
             first.go_on();
             unreachable!("it went on")
         }
+        first.go_on();
         self
     }
 }
@@ -70,6 +69,10 @@ impl<K, V, E, S> Claim<K, V, E, S> {
 
     pub(crate) fn key(&self) -> &K {
         &self.parts().1.key
+    }
+
+    pub(crate) fn hash(&self) -> u32 {
+        self.parts().1.hash
     }
 
     /// Ends a load that a write overtook, as its second look has found.
@@ -101,7 +104,11 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         // The victims' destructors, before the result is returned: see `Table::publish`.
         match fate {
             Fate::Stored => drop(tally),
-            Fate::Late | Fate::NoRoom => return ended.behind(tally),
+            Fate::Late | Fate::NoRoom => {
+                let mut first = First::default();
+                first.of(|| drop(tally));
+                return ended.behind(first);
+            }
         }
         ended
     }

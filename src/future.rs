@@ -20,6 +20,7 @@ use crate::error::Error;
 use crate::load;
 use crate::lookup::Start;
 use crate::nest;
+use crate::panics::beside;
 use crate::policy::Ask;
 use crate::refresh::{LookOut, Task};
 use crate::served::{Hold, Served};
@@ -351,9 +352,11 @@ where
                     return answer;
                 }
                 Turn::Start(served, to_start) => {
-                    if let Some(fetch) = fetch.take() {
-                        start(to_start, fetch);
-                    }
+                    let (served, ()) = beside(served, |_| {
+                        if let Some(fetch) = fetch.take() {
+                            start(to_start, fetch);
+                        }
+                    });
                     return Ok(served);
                 }
                 Turn::Lead(claim) => {
@@ -372,6 +375,8 @@ where
                     });
                     let Some(outcome) = outcome.await else {
                         drop(fetch.take());
+                        // As `into_flight` below: before the result is made.
+                        drop(ticket);
                         return self.reentrant(asked);
                     };
                     if let Some(answer) = self.outcome(asked, outcome, ticket.into_flight()) {

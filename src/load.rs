@@ -10,10 +10,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::core::Core;
+use crate::core::{Core, Settings};
 use crate::duty::{Claim, Ended};
 use crate::error::Error;
 use crate::nest;
+use crate::panics::{First, beside, contain, drop_payload};
 use crate::policy::{Late, Verdict, fresh_until};
 use crate::snapshot::{Draft, Failure};
 use crate::stats::Count;
@@ -60,7 +61,10 @@ pub(crate) fn poll_unclaimed<V, E>(
     }));
     match polled {
         Ok(polled) => polled.map(Ok),
-        Err(panic) => Poll::Ready(Err(panic)),
+        Err(panic) => {
+            contain(|| fetch.set(None));
+            Poll::Ready(Err(panic))
+        }
     }
 }
 
@@ -80,7 +84,10 @@ where
     let mut failed = None;
     let judged = match fetched {
         Err(panic) => Err(panic),
-        Ok(Ok(value)) => catch_unwind(AssertUnwindSafe(|| Ok(core.draft(claim.key(), value)))),
+        Ok(Ok(value)) => {
+            let draft = || Ok(core.draft(claim.hash(), claim.key(), value));
+            catch_unwind(AssertUnwindSafe(draft))
+        }
         Ok(Err(error)) => {
             let error = failed.insert(Arc::new(error));
             catch_unwind(AssertUnwindSafe(|| core.verdict(error)))
@@ -103,15 +110,24 @@ where
     let failure = core.failure(&claim, failure, verdict);
     let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
     drop(inside);
+    let mut first = First::default();
     if let Some(error) = &failed {
-        core.tell_error(&key, error);
+        first.of(|| core.tell_error(&key, error));
     }
     if let Some(panic) = &panic {
-        core.tell_panic(&key, panic);
+        first.of(|| core.tell_panic(&key, panic));
     }
     // Here and not at the end: what a panicking destructor meets half returned, it leaks.
-    drop((key, failed));
-    (ended, panic)
+    first.of(|| drop(key));
+    first.of(|| drop(failed));
+    let panic = match panic {
+        Some(panic) if first.goes_on() => {
+            drop_payload(panic);
+            None
+        }
+        panic => panic,
+    };
+    (ended.behind(first), panic)
 }
 
 impl<K, V, E, S> Core<K, V, E, S>
@@ -120,10 +136,12 @@ where
     S: BuildHasher,
 {
     /// A value with its weight and deadlines, as of now. Runs `weigher` and `lifetime`.
-    pub(crate) fn draft(&self, key: &K, value: V) -> Draft<V> {
-        let settings = &self.settings;
-        let weight = settings.hooks.weigher.as_ref().map_or(0, |weigher| weigher(key, &value));
-        let lifetime = settings.hooks.lifetime.as_ref().map(|lifetime| lifetime(key, &value));
+    pub(crate) fn draft(&self, hash: u32, key: &K, value: V) -> Draft<V> {
+        let Settings { hooks, ttl, jitter, .. } = &self.settings;
+        let (value, (weight, lifetime)) = beside(value, |value| {
+            let weight = hooks.weigher.as_ref().map_or(0, |weigher| weigher(key, value));
+            (weight, hooks.lifetime.as_ref().map(|lifetime| lifetime(key, value)))
+        });
         let lifetime = lifetime.unwrap_or_default();
         let defaults = self.table.late();
         let late = Late {
@@ -133,13 +151,13 @@ where
             stale_if_error: lifetime.stale_if_error.unwrap_or(defaults.stale_if_error),
         };
         let published = self.clock.now();
-        let ttl = lifetime.ttl.unwrap_or(settings.ttl);
-        let seed = (u64::from(self.hash(key).upper()) << 32).wrapping_add(published.bits());
+        let ttl = lifetime.ttl.unwrap_or(*ttl);
+        let seed = (u64::from(hash) << 32).wrapping_add(published.bits());
         Draft {
             value,
             weight,
             published,
-            fresh_until: fresh_until(published, ttl, settings.jitter, seed),
+            fresh_until: fresh_until(published, ttl, *jitter, seed),
             late: (late != *defaults).then(|| Box::new(late)),
         }
     }

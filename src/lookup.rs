@@ -1,9 +1,10 @@
 //! What a caller is to do about a key, decided in one place.
 //!
 //! `lookup` goes down once and comes up with an owned [`Step`]: what the caller now *is* (a hit, a
-//! leader, a joiner). It runs no fetch and never waits; of the user's code it runs `Eq` and
+//! leader, a joiner). It runs no fetch of its key and never waits; of the user's code it runs `Eq` and
 //! key clones, all before the step of the protocol that they are for; `Eq` once more where a write
-//! overtook the load that it has claimed; and destructors of what was displaced, once its duty has an owner.
+//! overtook the load that it has claimed; destructors of what was displaced, once its duty has an owner; and the
+//! executor, where it gives back a permit that it turns out not to need.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
@@ -39,7 +40,7 @@ pub(crate) enum Step<K, V, E, S> {
     /// The leader is this thread, further up.
     Reentrant,
     /// Run the fetch, and keep nothing: every slot the key could have is taken by flights, or, where keys were chosen
-    /// to share their slots, by servable values.
+    /// to share their slots, by servable values. One of them by its own key, if that one's caller is just entering.
     Uncached,
 }
 

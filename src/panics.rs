@@ -55,6 +55,19 @@ pub(crate) fn contain(f: impl FnOnce()) {
     }
 }
 
+/// Runs `f` over what is kept meanwhile. If it panics, that goes first: its destructor may panic too, and beside a
+/// panic on its way it would end the process.
+#[inline]
+pub(crate) fn beside<T, R>(kept: T, f: impl FnOnce(&T) -> R) -> (T, R) {
+    match catch_unwind(AssertUnwindSafe(|| f(&kept))) {
+        Ok(result) => (kept, result),
+        Err(panic) => {
+            contain(|| drop(kept));
+            resume_unwind(panic)
+        }
+    }
+}
+
 /// Drops what a caught panic carried; what panics in that is left alone.
 pub(crate) fn drop_payload(panic: Payload) {
     if let Err(further) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {

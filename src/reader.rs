@@ -11,6 +11,7 @@ use crate::cache::Cache;
 use crate::core::Core;
 use crate::error::{BoxError, Error};
 use crate::hot::HotSet;
+use crate::panics::beside;
 use crate::served::{Hold, Served, Why};
 use crate::snapshot::Snapshot;
 use crate::stats::Count;
@@ -88,8 +89,8 @@ where
         self.reader_with(SPOTS)
     }
 
-    /// As [`reader`](Cache::reader), with a hot set of this many spots. Two keys of one spot take turns, so
-    /// give several for each key that is hot. With none it answers as the cache does.
+    /// As [`reader`](Cache::reader), with a hot set of this many spots. Of the keys of one spot, one at most is in the
+    /// hot set, so give several spots for each key that is hot. With none it answers as the cache does.
     ///
     /// # Panics
     ///
@@ -347,7 +348,7 @@ where
         match core.hit(hashed, key) {
             Some((held, _, _counted)) => {
                 drop(fetch);
-                let value = read(held.value());
+                let (held, value) = beside(held, |held| read(held.value()));
                 drop(held);
                 Ok(value)
             }

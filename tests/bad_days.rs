@@ -21,3 +21,5 @@ mod refusals;
 mod tasks;
 #[path = "bad_days/times.rs"]
 mod times;
+#[path = "bad_days/twice.rs"]
+mod twice;

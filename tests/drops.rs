@@ -365,7 +365,7 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
             Poll::Pending => unreachable!("it is there at the first poll"),
         }
     }
-    let calls: [(&str, Call); 28] = [
+    let calls: [(&str, Call); 30] = [
         ("get", |c, _, l| drop(c.get(&key(1, l), unasked(l)))),
         ("get_stale", |c, _, l| drop(c.get_stale(&key(1, l), unasked(l)))),
         ("get_swr", |c, _, l| drop(c.get_swr(&key(1, l), unasked(l)))),
@@ -389,6 +389,16 @@ fn a_call_in_which_a_drop_panics_leaks_nothing() {
                 value.clone()
             };
             drop(c.get_with(&key(1, l), read, unasked(l)));
+        }),
+        ("get_with that fails", |c, _, l| {
+            let held = Counted::new(5, l);
+            let read = move |_: &Counted| assert_eq!(*held.id, 5);
+            drop(c.get_with(&key(100, l), read, err(l)));
+        }),
+        ("a reader's get_with that fails", |c, _, l| {
+            let held = Counted::new(5, l);
+            let read = move |_: &Counted| assert_eq!(*held.id, 5);
+            drop(c.reader().get_with(&key(100, l), read, err(l)));
         }),
         ("a reader's get beside a delete", |c, _, l| {
             let read = |value: &Counted| {

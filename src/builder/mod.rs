@@ -128,8 +128,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     /// What a value weighs, in any unit; asked once per value, before it is published. 0 is allowed.
     ///
-    /// A value heavier than `max_weight`, or one that would need more than a bounded number of
-    /// evictions, is given to its callers and not kept.
+    /// A value heavier than `max_weight` is given to its callers and not kept. So is one that sixteen evictions do not
+    /// make room for, and those have gone all the same: values that weigh many times as much as most others are better
+    /// kept in a cache of their own.
     ///
     #[doc = include_str!("examples/max_weight.md")]
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {

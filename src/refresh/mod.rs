@@ -11,7 +11,7 @@ pub use job::{CallerRuns, Executor, Job};
 
 use crate::fifo::List;
 use crate::nest;
-use crate::panics::{First, contain};
+use crate::panics::{First, beside, contain};
 use crate::queue::{Admission, Queue};
 use crate::rest::{Rest, Rests};
 use crate::sync::thread;
@@ -134,11 +134,13 @@ impl Refresher {
 
     /// Gives the job up where there is nothing left to run it.
     fn execute(&self, job: Job) {
-        match self.runner().as_deref() {
+        let (runner, ()) = beside(self.runner(), |runner| match runner.as_deref() {
             Some(Runner::Threads(threads)) => Threads::execute(threads, job),
             Some(Runner::Given(executor)) => executor.execute(job),
-            None => drop(job),
-        }
+            None => contain(|| drop(job)),
+        });
+        // The last handle may have gone meanwhile: as in `retire`.
+        contain(|| drop(runner));
     }
 
     fn returned(refresher: &Arc<Self>) {

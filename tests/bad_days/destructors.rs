@@ -14,11 +14,13 @@ use std::thread;
 use lastcache::{Builder, Cache, ManualClock, Reader};
 
 use super::constant::Constant;
-use super::controlled::{Collected, Failure, PATIENCE, STALE, Source, builder, message, until};
+use super::controlled::{
+    Collected, Failure, GONE, PATIENCE, STALE, Source, builder, message, until,
+};
 use super::tasks::{Bell, turns};
 
 /// Panics whenever it goes, and is counted.
-struct Fragile(Arc<AtomicUsize>);
+pub(super) struct Fragile(pub(super) Arc<AtomicUsize>);
 
 impl Drop for Fragile {
     fn drop(&mut self) {
@@ -161,6 +163,16 @@ fn any_number_of_values_may_panic_as_their_cache_is_cleared() {
 }
 
 #[test]
+fn any_number_of_values_may_panic_as_they_are_purged() {
+    let (clock, dropped) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let cache: Cache<u32, Fragile, Failure> = builder(&clock).build().expect("the settings agree");
+    (0..20).for_each(|key| assert!(cache.set(key, Fragile(Arc::clone(&dropped)))));
+    clock.set(GONE);
+    assert_eq!(gone(&dropped, || _ = cache.purge()), 20);
+    assert!(cache.is_empty());
+}
+
+#[test]
 fn any_number_of_values_may_panic_as_a_thread_ends() {
     let dropped = Arc::new(AtomicUsize::new(0));
     let caches = [(); 2].map(|()| {
@@ -197,7 +209,7 @@ fn stale(
 }
 
 /// What a panic may carry.
-struct Bomb(#[expect(dead_code, reason = "it is to go")] Fragile);
+pub(super) struct Bomb(#[expect(dead_code, reason = "it is to go")] pub(super) Fragile);
 
 #[test]
 fn what_a_panic_carries_may_panic_as_it_goes() {
@@ -262,8 +274,8 @@ const BRITTLE: &RawWakerVTable = &RawWakerVTable::new(
     |_| panic!("a waker"),
 );
 
-#[test]
 #[allow(unsafe_code, reason = "a waker that is made by hand")]
+#[test]
 fn every_clone_of_a_waker_may_panic_as_it_goes() {
     let jobs = Collected::default();
     let cache = stale(1, |b| b.executor(jobs.clone()));
@@ -281,8 +293,8 @@ fn every_clone_of_a_waker_may_panic_as_it_goes() {
     assert!(bell.poll(Pin::new(&mut refresh)).is_ready());
 }
 
-#[test]
 #[allow(unsafe_code, reason = "a waker that is made by hand")]
+#[test]
 fn a_joiner_whose_waker_panics_as_it_goes_leaks_nothing() {
     let cache: Cache<u32, Arc<()>, Failure> =
         builder(&ManualClock::new()).build().expect("the settings agree");

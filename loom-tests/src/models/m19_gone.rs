@@ -19,7 +19,8 @@ fn is_signed(cell: &Cell) -> bool {
 }
 
 fn set_weighing(small: &Small, key: u8, weight: u32) -> Fate {
-    small.core.set(Key(key), Draft { weight, ..draft(u32::from(key), NOW) }, at(NOW))
+    let draft = Draft { weight, ..draft(u32::from(key), NOW) };
+    small.core.set(small.hashed(key), Key(key), draft, at(NOW))
 }
 
 /// One thread signs and deletes 7, another looks whether it has gone: each the first in turn, since

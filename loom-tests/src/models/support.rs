@@ -192,7 +192,7 @@ impl Small {
 
     pub(super) fn set(&self, key: u8, value: u32, now: u64) -> Fate {
         let now_tick = self.is_now(now);
-        self.core.set(Key(key), draft(value, now), now_tick)
+        self.core.set(self.hashed(key), Key(key), draft(value, now), now_tick)
     }
 
     pub(super) fn delete(&self, key: u8, now: u64) -> bool {
