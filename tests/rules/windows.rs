@@ -359,17 +359,23 @@ fn jitter_only_shortens_stays_in_its_range_and_spreads() {
     let cache = plain(&clock).ttl(secs(100)).jitter(0.2).build().unwrap();
     let mut left: Vec<Duration> = Vec::new();
     for key in 0..KEYS {
-        assert!(cache.set(key, key));
+        if key % 2 == 0 {
+            assert!(cache.set(key, key));
+        } else {
+            assert_eq!(cache.get(&key, |key| Ok(*key)).unwrap(), key);
+        }
         let Some(Ttl::Left(d)) = cache.ttl(&key) else { panic!("not fresh") };
         assert!((secs(80)..=secs(100)).contains(&d), "{d:?}");
         left.push(d);
     }
-    // Twenty buckets of a second each hold about a hundred keys.
-    let mut buckets = [0; 20];
-    for d in &left {
-        buckets[(d.as_secs() as usize - 80).min(19)] += 1;
+    // Twenty buckets of a second each hold about fifty keys that were set and as many that were loaded.
+    for first in 0..2 {
+        let mut buckets = [0; 20];
+        for d in left.iter().skip(first).step_by(2) {
+            buckets[(d.as_secs() as usize - 80).min(19)] += 1;
+        }
+        assert!(buckets.iter().all(|n| (25..=100).contains(n)), "{first}: {buckets:?}");
     }
-    assert!(buckets.iter().all(|n| (50..=200).contains(n)), "{buckets:?}");
     // The same key does not always get the same.
     let again: Vec<_> = (0..20)
         .map(|_| {
