@@ -19,9 +19,9 @@ use crate::table::Fate;
 /// A lock-free concurrent cache of loaded values; see the [crate's page](crate) for what it does.
 ///
 /// A handle: clones share the cache, and the last one dropped closes it and frees all that nobody is
-/// served any more. What the cache itself holds (a hook, a value) should hold a [`WeakCache`](crate::WeakCache). It is `Send + Sync` and needs no runtime. `E` is the error of the fetches, `S` the hasher:
-/// what is not the default is told to the builder, by [`error_type`](crate::Builder::error_type) and
-/// [`hasher`](crate::Builder::hasher).
+/// served any more. What the cache itself holds, a hook or a value, should hold a [`WeakCache`](crate::WeakCache).
+/// It is `Send + Sync` and needs no runtime. `E` is the error of the fetches, `S` the hasher: what is not the
+/// default is told to the builder, by [`error_type`](crate::Builder::error_type) and [`hasher`](crate::Builder::hasher).
 ///
 /// ```
 /// use lastcache::Cache;

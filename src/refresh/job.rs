@@ -26,8 +26,8 @@ use crate::threads::Work;
 /// may panic: then so does that caller's `get_swr`, or that one's [`Job::run`] or poll, and the refresh is given up.
 ///
 /// The executor is dropped with the cache's last handle, by the thread that drops this; if another one is in
-/// `execute` just then, or begins, ends or gives up a refresh, by that. Jobs that it still keeps are given up with it. So before the
-/// last handle of a cache goes whose executor waits for its threads as it is dropped, let
+/// `execute` just then, or begins, ends or gives up a refresh, by that. Jobs that it still keeps are given up with
+/// it. So before the last handle of a cache goes whose executor waits for its threads as it is dropped, let
 /// [`close_timeout`](crate::Cache::close_timeout) say that nothing runs any more.
 ///
 /// ```
