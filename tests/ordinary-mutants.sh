@@ -24,7 +24,7 @@ files=(
     'fifo: background tasks'
     'hot: bad_days reader thread_hot_set'
     'iter: capacity'
-    'load: background rules single_flight tasks'
+    'load: background bad_days rules single_flight tasks'
     'lookup: background rules single_flight tasks'
     'panics: background bad_days'
     'policy: capacity rules'
