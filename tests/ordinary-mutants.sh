@@ -30,7 +30,7 @@ files=(
     'policy: capacity rules'
     'reader: reader'
     'refresh/job: background tasks'
-    'refresh/mod: background bad_input task_allocations tasks'
+    'refresh/mod: background bad_days bad_input cancelled_waits task_allocations tasks'
     'served: background served single_flight'
     'stats: background capacity counters single_flight'
     'table/clock: bad_days capacity drops'
