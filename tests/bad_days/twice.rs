@@ -1,6 +1,6 @@
 //! A panic, and on its way a destructor that panics too: the first one goes on, and so does the process.
 
-use std::cell::{Cell, RefCell};
+use std::cell::Cell;
 use std::future::pending;
 use std::mem::ManuallyDrop;
 use std::panic::{AssertUnwindSafe, catch_unwind, panic_any};
@@ -11,13 +11,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, RawWaker, RawWakerVTable, Waker};
 
-use lastcache::{Builder, Cache, Executor, Job, Lifetime, ManualClock, Served, WeakCache};
+use lastcache::{Builder, Cache, Executor, Job, Lifetime, ManualClock, WeakCache};
 
 use super::controlled::{
     Collected, Error, Failure, PATIENCE, STALE, builder, ended, message, never, until,
 };
 use super::destructors::{Bomb, Fragile};
-use super::tasks::{at_once, turns};
+use super::tasks::{Moved, at_once, await_moved};
 
 type Frail = Cache<u32, Fragile, Failure>;
 
@@ -284,7 +284,6 @@ const COUNTED: &RawWakerVTable = &RawWakerVTable::new(
 #[test]
 fn a_refused_joiner_whose_waker_panics_as_it_goes_leaks_nothing() {
     type Value = Arc<()>;
-    type Call = Pin<Box<dyn Future<Output = Result<Served<u32, Value, Failure>, Error>>>>;
     let clock = ManualClock::new();
     let cache: &'static Cache<u32, Value, Failure> =
         Box::leak(Box::new(builder(&clock).build().expect("the settings agree")));
@@ -295,20 +294,16 @@ fn a_refused_joiner_whose_waker_panics_as_it_goes_leaks_nothing() {
         let value = Value::default();
         assert!(cache.set(1, Arc::clone(&value)));
         clock.advance(STALE);
-        let moved: Rc<RefCell<Option<Call>>> = Rc::default();
-        let fetch = {
-            let moved = Rc::clone(&moved);
-            async move {
-                turns(1).await;
-                let call = moved.borrow_mut().take().expect("it is there by now");
-                // Covered by the stale value.
-                drop(call.await);
-                Err("down")
-            }
+        let moved = Moved::default();
+        let theirs = Rc::clone(&moved);
+        let fetch = async {
+            // Covered by the stale value.
+            drop(await_moved(theirs).await);
+            Err("down")
         };
         let mut leader = Box::pin(cache.get_stale_async(&1, fetch));
         assert!(leader.as_mut().poll(cx).is_pending());
-        let mut joiner: Call = Box::pin(cache.get_stale_async(&1, async { Err("joined") }));
+        let mut joiner = Box::pin(cache.get_stale_async(&1, async { Err("joined") }));
         assert!(joiner.as_mut().poll(cx).is_pending());
         moved.replace(Some(joiner));
         SOUND.set(*sound);

@@ -1,8 +1,10 @@
 //! A hand-written executor and what tests poll with it: the cache needs no more.
 #![allow(dead_code, unreachable_pub, reason = "each file of tests uses its own part of this")]
 
+use std::cell::RefCell;
 use std::future::poll_fn;
 use std::pin::{Pin, pin};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Poll, Wake, Waker};
@@ -74,6 +76,16 @@ pub fn at_once<F: Future>(future: F) -> F::Output {
         }
         Poll::Pending => panic!("it is ready at the first poll"),
     }
+}
+
+/// Where a call is put that something else is to await.
+pub type Moved<T> = Rc<RefCell<Option<Pin<Box<dyn Future<Output = T>>>>>>;
+
+/// Awaits, from the second poll on, the call that was put there by then.
+pub async fn await_moved<T>(moved: Moved<T>) -> T {
+    turns(1).await;
+    let call = moved.borrow_mut().take().expect("it is there by now");
+    call.await
 }
 
 /// Lets the executor come round so many times.

@@ -1,15 +1,14 @@
 //! Threads and tasks on the same flights.
 
-use std::cell::RefCell;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, Barrier};
 
 use lastcache::{Error, ManualClock, State, Verdict};
 
-use super::controlled::{Cache, Error as Failed, GONE, STALE, Source, builder, go, message, until};
+use super::controlled::{Cache, GONE, STALE, Source, builder, go, message, until};
 use super::fetches::{Gate, absurd};
-use super::support::{Bell, block_on, turns};
+use super::support::{Bell, Moved, await_moved, block_on, turns};
 
 fn cache(clock: &ManualClock) -> Cache {
     builder(clock).build().expect("the settings agree")
@@ -209,15 +208,12 @@ fn a_fetch_that_asks_for_its_own_key_is_refused_by_either_front() {
 /// It joined from outside, and is awaited inside.
 #[test]
 fn a_call_that_is_moved_into_the_fetch_that_it_joined_is_refused() {
-    type Call = Pin<Box<dyn Future<Output = Result<u32, Failed>>>>;
     let cache: &'static Cache = Box::leak(Box::new(cache(&ManualClock::new())));
-    let moved: Rc<RefCell<Option<Call>>> = Rc::default();
+    let moved = Moved::default();
     let fetch = {
         let moved = Rc::clone(&moved);
         async move {
-            turns(1).await;
-            let call = moved.borrow_mut().take().expect("it is there by now");
-            let refused = call.await;
+            let refused = await_moved(moved).await;
             assert!(matches!(refused, Err(Error::Reentrant)), "{refused:?}");
             Ok(7)
         }
@@ -225,7 +221,7 @@ fn a_call_that_is_moved_into_the_fetch_that_it_joined_is_refused() {
     let bell = Bell::new();
     let mut leader = pin!(cache.get_async(&1, fetch));
     assert!(bell.poll(leader.as_mut()).is_pending());
-    let mut joiner: Call = Box::pin(cache.get_async(&1, absurd()));
+    let mut joiner = Box::pin(cache.get_async(&1, absurd()));
     assert!(bell.poll(joiner.as_mut()).is_pending());
     moved.replace(Some(joiner));
     assert_eq!(block_on(leader).expect("loaded"), 7);
