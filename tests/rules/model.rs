@@ -41,6 +41,7 @@ enum Deed {
     Set(u8, u16),
     Delete(u8),
     Clear,
+    Purge,
     Ttl(u8),
     Contains(u8),
     Len,
@@ -65,6 +66,7 @@ fn deed() -> impl Strategy<Value = Deed> {
         4 => (key(), any::<u16>()).prop_map(|(key, value)| Deed::Set(key, value)),
         2 => key().prop_map(Deed::Delete),
         1 => Just(Deed::Clear),
+        1 => Just(Deed::Purge),
         2 => key().prop_map(Deed::Ttl),
         1 => key().prop_map(Deed::Contains),
         1 => Just(Deed::Len),
@@ -212,6 +214,7 @@ impl Side for Real {
                 self.0.clear();
                 Said::Nothing
             }
+            Deed::Purge => Said::Count(self.0.purge()),
             Deed::Ttl(key) => Said::Left(self.0.ttl(&key).map(left)),
             Deed::Contains(key) => Said::Flag(self.0.contains_key(&key)),
             Deed::Len => Said::Count(self.0.len()),
@@ -311,6 +314,7 @@ impl Side for Model {
                 self.0.clear();
                 Said::Nothing
             }
+            Deed::Purge => Said::Count(self.0.purge()),
             Deed::Ttl(key) => Said::Left(self.0.ttl(&key).map(naive_left)),
             Deed::Contains(key) => Said::Flag(self.0.contains_key(&key)),
             Deed::Len => Said::Count(self.0.len()),

@@ -182,6 +182,21 @@ where
         drop(old);
     }
 
+    /// Takes out what is gone and not being loaded; how many values.
+    pub fn purge(&self) -> usize {
+        let now = self.now();
+        let mut state = self.lock();
+        let gone: Vec<K> = state
+            .values
+            .iter()
+            .filter(|(key, held)| held.snapshot.gone(now) && !state.flights.contains_key(*key))
+            .map(|(key, _)| key.clone())
+            .collect();
+        let old: Vec<_> = gone.iter().filter_map(|key| state.remove(key)).collect();
+        drop(state);
+        old.len()
+    }
+
     pub fn ttl(&self, key: &K) -> Option<Ttl> {
         let now = self.now();
         let state = self.lock();

@@ -163,6 +163,7 @@ impl<K: Key> Real<K> {
                 cache.clear();
                 Said::Nothing
             }
+            Op::Purge => Said::Count(cache.purge()),
             Op::Forward(_) | Op::Back(_) | Op::EndOfTime => self.wait(op),
         }
     }
@@ -204,6 +205,7 @@ impl<K: Key> Model<K> {
                 cache.clear();
                 Said::Nothing
             }
+            Op::Purge => Said::Count(cache.purge()),
             Op::Forward(_) | Op::Back(_) | Op::EndOfTime => self.wait(op),
         }
     }

@@ -26,6 +26,7 @@ pub enum Op {
     Len,
     Walk,
     Clear,
+    Purge,
     Forward(Span),
     Back(Span),
     EndOfTime,
@@ -76,7 +77,7 @@ impl Arbitrary<'_> for Plan {
 
 impl Arbitrary<'_> for Op {
     fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
-        Ok(match u.int_in_range(0..=15u8)? {
+        Ok(match u.int_in_range(0..=16u8)? {
             0 => Self::Get(key(u)?, u.arbitrary()?),
             1 | 2 => Self::GetStale(key(u)?, u.arbitrary()?),
             3 | 4 => Self::GetSwr(key(u)?, u.arbitrary()?),
@@ -90,6 +91,7 @@ impl Arbitrary<'_> for Op {
             12 => Self::Clear,
             13 => Self::Forward(u.arbitrary()?),
             14 => Self::Back(u.arbitrary()?),
+            15 => Self::Purge,
             _ => Self::EndOfTime,
         })
     }

@@ -228,6 +228,12 @@ impl<'a> Run<'a> {
                 self.last = [None; KEYS as usize];
                 assert_eq!((self.cache.len(), self.cache.weight()), (0, 0));
             }
+            Op::Purge => {
+                let before = self.cache.len();
+                let purged = self.cache.purge();
+                let left = self.cache.iter().count();
+                assert_eq!((before - purged, self.cache.len()), (left, left), "no more, no less");
+            }
             Op::Len | Op::Walk => {}
             Op::Forward(span) => self.clock.advance(span.0),
             Op::Back(span) => back(&self.clock, span.0),
