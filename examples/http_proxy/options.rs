@@ -68,7 +68,7 @@ pub(crate) struct Options {
     max_concurrent_refresh: usize,
 
     /// How long the upstream may take
-    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = more_than_none)]
     pub(crate) upstream_time_out: Duration,
 }
 
@@ -126,6 +126,13 @@ fn first_paragraph(text: &str) -> String {
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
     Duration::try_from_secs_f64(number).map_err(|error| error.to_string())
+}
+
+fn more_than_none(text: &str) -> Result<Duration, String> {
+    seconds(text).and_then(|time| match time {
+        Duration::ZERO => Err("expected more than no time".into()),
+        time => Ok(time),
+    })
 }
 
 fn authority(text: &str) -> Result<Authority, String> {

@@ -57,8 +57,6 @@ fn main() -> ExitCode {
         Ok(options) => options,
         Err(code) => return code,
     };
-    // The panics of fetches are part of the mix; they are counted, not printed.
-    std::panic::set_hook(Box::new(|_| ()));
     let bar = ProgressBar::new(options.seconds * 1_000);
     if let Ok(style) = ProgressStyle::with_template("{bar:30} {percent:>3} % {msg}") {
         bar.set_style(style);

@@ -21,6 +21,7 @@ fn a_bad_option_is_refused_in_one_line_that_names_it() {
         (&["--ttl", "soon"], "--ttl"),
         (&["--stale-if-error", "NaN"], "--stale-if-error"),
         (&["--max-weight", "0"], "--max-weight"),
+        (&["--upstream-time-out", "0"], "--upstream-time-out"),
         (&["--max-body", "5000000000"], "--max-body"),
         (&["--demo", "page"], "--demo"),
         (&["--no-such-option"], "--no-such-option"),
