@@ -3,6 +3,8 @@
 #
 #   loom-tests/mutants.sh [--list] [--some N] [filter…]
 #
+# `--some N`: only N of them, of files that changed since the last tag before others.
+#
 # A mutant is a patch in `mutants/` against the repository's root, below two header lines:
 #   model: <filter of the tests that must fail>
 #   why: <what is broken>

@@ -41,13 +41,29 @@ for patch in "$mutants"/*.patch; do
     done
     ((chosen)) && chosen_mutants+=("$name")
 done
-if ((some > 0 && some < ${#chosen_mutants[@]})); then
-    # Spread over all models, the same ones every time.
-    spread=()
-    for ((at = 0; at < some; at++)); do
-        spread+=("${chosen_mutants[at * ${#chosen_mutants[@]} / some]}")
+# So many of the names, spread over all of them, the same ones every time.
+spread() {
+    local most=$1 at
+    shift
+    for ((at = 0; at < most && at < $#; at++)); do
+        local nth=$((at * $# / (most < $# ? most : $#) + 1))
+        echo "${!nth}"
     done
-    chosen_mutants=("${spread[@]}")
+}
+if ((some > 0 && some < ${#chosen_mutants[@]})); then
+    # Of what changed since the last release first; without one, everything has.
+    changed=$(git -C "$root" describe --tags --abbrev=0 2>/dev/null) &&
+        changed=$(git -C "$root" diff --name-only "$changed" --) || changed=
+    touched=()
+    others=()
+    for name in "${chosen_mutants[@]}"; do
+        file=$(sed -n 's#^+++ b/\([^\t]*\).*#\1#p' "$mutants/$name.patch" | head -n 1)
+        if grep -qxF "$file" <<<"$changed"; then touched+=("$name"); else others+=("$name"); fi
+    done
+    mapfile -t chosen_mutants < <(
+        spread "$some" "${touched[@]+"${touched[@]}"}"
+        spread $((some - ${#touched[@]})) "${others[@]+"${others[@]}"}"
+    )
 fi
 if ((${#chosen_mutants[@]} == 0)); then
     echo "no mutant of that name" >&2
