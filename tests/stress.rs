@@ -1,13 +1,17 @@
-//! Stress: a tiny table, many keys, real threads, all calls mixed. Whatever is read is its own key's.
+//! Stress: a tiny table, many keys, real threads, all calls mixed, those of tasks and of `Reader`s too.
+//! Whatever is read is its own key's.
 
 #[path = "support/controlled.rs"]
 mod controlled;
+#[path = "support/tasks.rs"]
+mod tasks;
 
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
 
 use controlled::{Dice, Failure, PATIENCE, STALE, builder, scaled, secs};
-use lastcache::{BackOff, Builder, CallerRuns, Error, ManualClock, Verdict};
+use lastcache::{BackOff, Builder, CallerRuns, Error, ManualClock, Reader, Served, Verdict};
+use tasks::{block_on, turns};
 
 const THREADS: usize = 8;
 const CAPACITY: usize = 8;
@@ -33,6 +37,74 @@ impl Value {
 
 type Cache = lastcache::Cache<u32, Value, Failure>;
 
+/// How one thread calls the cache.
+enum Front {
+    Thread,
+    Task,
+    Reader(Box<Reader<u32, Value, Failure>>),
+}
+
+impl Front {
+    fn of(cache: &Cache, thread: usize) -> Self {
+        match thread % 4 {
+            0 | 1 => Front::Thread,
+            2 => Front::Task,
+            _ => Front::Reader(Box::new(cache.reader())),
+        }
+    }
+
+    fn get(&mut self, cache: &Cache, key: u32, fetch: impl Fetch) -> Result<Value, Error<Failure>> {
+        match self {
+            Front::Thread => cache.get(&key, fetch),
+            Front::Task => block_on(cache.get_async(&key, slow(key, fetch))),
+            Front::Reader(reader) => reader.get(&key, fetch),
+        }
+    }
+
+    fn check(&mut self, cache: &Cache, key: u32, fetch: impl Fetch) -> Result<(), Error<Failure>> {
+        let check = |value: &Value| value.check(key);
+        match self {
+            Front::Reader(reader) => reader.get_with(&key, check, fetch),
+            _ => cache.get_with(&key, check, fetch),
+        }
+    }
+
+    fn get_stale(&mut self, cache: &Cache, key: u32, fetch: impl Fetch) -> Answer {
+        match self {
+            Front::Thread => cache.get_stale(&key, fetch),
+            Front::Task => block_on(cache.get_stale_async(&key, slow(key, fetch))),
+            Front::Reader(reader) => reader.get_stale(&key, fetch),
+        }
+    }
+
+    fn get_swr(&mut self, cache: &Cache, key: u32, fetch: impl Fetch) -> Answer {
+        match self {
+            Front::Thread => cache.get_swr(&key, fetch),
+            Front::Task => block_on(cache.get_swr_async(&key, slow(key, fetch))),
+            Front::Reader(reader) => reader.get_swr(&key, fetch),
+        }
+    }
+
+    fn peek(&mut self, cache: &Cache, key: u32) -> Option<Served<u32, Value, Failure>> {
+        match self {
+            Front::Reader(reader) => reader.peek(&key),
+            _ => cache.peek(&key),
+        }
+    }
+}
+
+type Answer = Result<Served<u32, Value, Failure>, Error<Failure>>;
+
+trait Fetch: FnOnce(&u32) -> Result<Value, Failure> + Send + 'static {}
+
+impl<F: FnOnce(&u32) -> Result<Value, Failure> + Send + 'static> Fetch for F {}
+
+/// A fetch that is pending once or not at all: the key says which.
+async fn slow(key: u32, fetch: impl Fetch) -> Result<Value, Failure> {
+    turns(key as usize % 2).await;
+    fetch(&key)
+}
+
 fn refused(error: &Error<Failure>) {
     match error {
         Error::Fetch(error) => assert!(**error == "down" || **error == "removed"),
@@ -42,7 +114,7 @@ fn refused(error: &Error<Failure>) {
 }
 
 /// One call, chosen by the dice; whether it was one that is counted.
-fn act(cache: &Cache, clock: &ManualClock, dice: &mut Dice, keys: u32) -> bool {
+fn act(front: &mut Front, cache: &Cache, clock: &ManualClock, dice: &mut Dice, keys: u32) -> bool {
     let key = dice.roll(keys);
     let fate = dice.roll(16);
     let pauses = dice.roll(4) == 0;
@@ -72,16 +144,16 @@ fn act(cache: &Cache, clock: &ManualClock, dice: &mut Dice, keys: u32) -> bool {
         };
     let kind = dice.roll(20);
     match kind {
-        0..=3 => guarded(&mut || cache.get(&key, fetch).map(|value| value.check(key))),
-        4..=5 => guarded(&mut || cache.get_with(&key, |value| value.check(key), fetch)),
+        0..=3 => guarded(&mut || front.get(cache, key, fetch).map(|value| value.check(key))),
+        4..=5 => guarded(&mut || front.check(cache, key, fetch)),
         6..=8 => guarded(&mut || {
-            cache.get_stale(&key, fetch).map(|served| {
+            front.get_stale(cache, key, fetch).map(|served| {
                 assert_eq!(*served.key(), key);
                 served.check(key);
             })
         }),
         9..=12 => guarded(&mut || {
-            cache.get_swr(&key, fetch).map(|served| {
+            front.get_swr(cache, key, fetch).map(|served| {
                 assert_eq!(*served.key(), key);
                 served.check(key);
                 let _ = served.refresh().map(|refresh| refresh.is_done());
@@ -90,7 +162,7 @@ fn act(cache: &Cache, clock: &ManualClock, dice: &mut Dice, keys: u32) -> bool {
         13 => drop(cache.set(key, Value::of(key))),
         14 => drop(cache.delete(&key)),
         15 => {
-            if let Some(served) = cache.peek(&key) {
+            if let Some(served) = front.peek(cache, key) {
                 served.check(key);
             }
         }
@@ -112,6 +184,7 @@ fn act(cache: &Cache, clock: &ManualClock, dice: &mut Dice, keys: u32) -> bool {
             assert!(cache.weight() <= 4 * CAPACITY as u64);
         }
         18 if fate == 0 => cache.clear(),
+        18 if fate < 4 => assert!(cache.purge() <= CAPACITY),
         _ => clock.advance(secs(1)),
     }
     kind <= 12
@@ -134,10 +207,10 @@ fn stressed(
         for thread in 0..THREADS {
             let (cache, clock, calls) = (&cache, &clock, &calls);
             scope.spawn(move || {
-                let mut dice = Dice::new(thread as u64);
+                let (mut dice, mut front) = (Dice::new(thread as u64), Front::of(cache, thread));
                 let mut counted = 0;
                 for _ in 0..scaled(EACH / share) {
-                    counted += u64::from(act(cache, clock, &mut dice, keys));
+                    counted += u64::from(act(&mut front, cache, clock, &mut dice, keys));
                     assert!(cache.len() <= CAPACITY, "not even for a moment");
                 }
                 calls.fetch_add(counted, SeqCst);
@@ -177,6 +250,11 @@ fn many_keys_in_a_tiny_table_refreshed_by_their_callers() {
 #[test]
 fn a_handful_of_keys_that_are_always_stale() {
     stressed("always stale", 6, 2, |b| b.ttl(secs(2)).stale_while_revalidate(STALE));
+}
+
+#[test]
+fn many_keys_with_a_hot_set_for_each_thread() {
+    stressed("hot sets", 64, 2, |b| b.thread_hot_set(16));
 }
 
 #[test]
