@@ -12,6 +12,7 @@ use crate::duty::{Claim, Ended};
 use crate::error::Error;
 use crate::load::{self, Fetched};
 use crate::lookup::{Start, Step};
+use crate::nest;
 use crate::panics::{beside, contain};
 use crate::policy::Ask;
 use crate::served::{Hold, Keep, Served, Why};
@@ -47,7 +48,7 @@ pub(crate) enum Turn<K, V, E, S> {
 
 impl<K, V, E, S> Core<K, V, E, S>
 where
-    K: Hash + Eq + Clone,
+    K: Hash + Eq + Clone + 'static,
     S: BuildHasher,
 {
     /// What the caller is to do. Its `first` turn is what the call counts as.
@@ -87,6 +88,9 @@ where
                 Turn::Join(ticket)
             }
             Step::Reentrant => Turn::Answer(self.reentrant(asked)),
+            Step::Uncached if nest::is_uncached(&**self, |own: &K| own.borrow() == asked.key) => {
+                Turn::Answer(self.reentrant(asked))
+            }
             Step::Uncached => {
                 self.counters.add(Count::Uncached);
                 Turn::Uncached
@@ -195,9 +199,10 @@ where
     pub(crate) fn uncached(
         &self,
         hashed: Hashed,
-        key: K,
+        key: Arc<K>,
         fetched: Fetched<V, E>,
     ) -> Answer<K, V, E> {
+        let Some(key) = Arc::into_inner(key) else { unreachable!("its fetch is over") };
         let drafted = fetched.and_then(|fetched| {
             let draft = |value| self.draft(hashed.upper(), &key, value);
             catch_unwind(AssertUnwindSafe(|| fetched.map(draft)))

@@ -13,7 +13,8 @@ use crate::duty::Queued;
 use crate::error::Error;
 use crate::load;
 use crate::lookup::Start;
-use crate::panics::beside;
+use crate::nest;
+use crate::panics::{beside, without};
 use crate::policy::Ask;
 use crate::refresh::Task;
 use crate::served::{Hold, Served};
@@ -120,17 +121,14 @@ where
     {
         let hashed = self.core.hash(key);
         let read = match self.core.own_with(hashed, key, read) {
-            Ok(value) => {
-                drop(fetch);
-                return Ok(value);
-            }
+            Ok(value) => return Ok(without(value, fetch)),
             Err(read) => read,
         };
         match self.core.hit(hashed, key) {
             Some((held, _, counted)) => {
                 // Here, and not as they go out of scope: what is half returned when a destructor panics is
                 // leaked.
-                drop(fetch);
+                let held = without(held, fetch);
                 let (held, value) = beside(held, |held| read(held.value()));
                 drop(held);
                 drop(counted);
@@ -183,14 +181,12 @@ where
     {
         let hashed = self.core.hash(key);
         if let Some(served) = self.core.own(hashed, key) {
-            drop(fetch);
-            return Ok(served);
+            return Ok(without(served, fetch));
         }
         match self.core.hit(hashed, key) {
             Some((held, now, counted)) => {
                 drop(counted);
-                drop(fetch);
-                Ok(Served::hit(Hold::as_found(held), now))
+                Ok(Served::hit(Hold::as_found(without(held, fetch)), now))
             }
             None => apart(|| self.core.load(hashed, key, fetch)),
         }
@@ -241,14 +237,10 @@ where
     {
         let hashed = self.core.hash(key);
         if let Some(served) = self.core.own(hashed, key) {
-            drop(fetch);
-            return Ok(served);
+            return Ok(without(served, fetch));
         }
         match self.core.hit_or_stale(hashed, key) {
-            Some((held, now)) => {
-                drop(fetch);
-                Ok(Served::found(Hold::as_found(held), now))
-            }
+            Some((held, now)) => Ok(Served::found(Hold::as_found(without(held, fetch)), now)),
             None => apart(|| self.core.revalidate(hashed, key, fetch)),
         }
     }
@@ -311,8 +303,7 @@ where
         };
         let (served, value) = beside(served, |served| read(served));
         // Here, and not as it goes out of scope: if its drop panics, the clone is dropped too.
-        drop(served);
-        Ok(value)
+        Ok(without(value, served))
     }
 
     #[cold]
@@ -364,10 +355,7 @@ where
         let mut first = true;
         loop {
             match self.turn(&asked, mem::take(&mut first)) {
-                Turn::Answer(answer) => {
-                    drop(fetch);
-                    return answer;
-                }
+                Turn::Answer(answer) => return without(answer, fetch),
                 Turn::Start(served, to_start) => {
                     let (served, ()) = beside(served, |_| start(to_start, fetch));
                     return Ok(served);
@@ -379,13 +367,14 @@ where
                 Turn::Join(ticket) => {
                     let outcome = ticket.wait();
                     if let Some(answer) = self.outcome(&asked, outcome, ticket.into_flight()) {
-                        drop(fetch);
-                        return answer;
+                        return without(answer, fetch);
                     }
                 }
                 Turn::Uncached => {
-                    let key = key.to_owned();
+                    let key = Arc::new(key.to_owned());
+                    let inside = nest::enter_uncached(&**self, &key);
                     let fetched = catch_unwind(AssertUnwindSafe(|| fetch(&key)));
+                    drop(inside);
                     return self.uncached(hashed, key, fetched);
                 }
             }

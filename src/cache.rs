@@ -8,7 +8,6 @@ use std::time::Duration;
 
 use crate::core::Core;
 use crate::error::BoxError;
-use crate::iter::{Entry, Iter};
 use crate::panics::beside;
 use crate::policy::Ttl;
 use crate::served::{Hold, Served};
@@ -349,55 +348,6 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     pub fn is_closed(&self) -> bool {
         self.core.refresher.is_closed()
     }
-
-    /// Calls `f` with every servable entry and its time left, stale ones too, until it says `false`.
-    ///
-    /// No key twice, and nothing that is past its windows by the time it is shown. Blocks nobody, and `f`
-    /// may call the cache: what is set or deleted meanwhile may or may not be seen. Goes through the
-    /// whole table, empty parts too. The Go module's `Range`.
-    ///
-    /// ```
-    /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
-    /// cache.set(1, 10);
-    /// cache.set(2, 20);
-    /// let mut sum = 0;
-    /// cache.range(|_key, value, _ttl| {
-    ///     sum += value;
-    ///     true
-    /// });
-    /// assert_eq!(sum, 30);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[doc(alias = "for_each")]
-    pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool)
-    where
-        K: Eq,
-    {
-        for entry in self.iter() {
-            if !f(entry.key(), entry.value(), entry.ttl()) {
-                return;
-            }
-        }
-    }
-
-    /// The servable entries, as [`range`](Cache::range) visits them, at the same cost.
-    ///
-    /// ```
-    /// # use lastcache::Cache;
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
-    /// cache.set(1, 10);
-    /// let entry = cache.iter().next().expect("one entry");
-    /// assert_eq!((entry.key(), entry.value()), (&1, &10));
-    /// # Ok(())
-    /// # }
-    /// ```
-    pub fn iter(&self) -> Iter<'_, K, V, E, S> {
-        Iter::new(&self.core)
-    }
 }
 
 impl<K, V, E, S> Clone for Cache<K, V, E, S> {
@@ -413,15 +363,6 @@ impl<K, V, E, S> fmt::Debug for Cache<K, V, E, S> {
             .field("capacity", &self.core.table.capacity())
             .field("is_closed", &self.core.refresher.is_closed())
             .finish_non_exhaustive()
-    }
-}
-
-impl<'a, K: Eq, V, E, S> IntoIterator for &'a Cache<K, V, E, S> {
-    type Item = Entry<K, V, E>;
-    type IntoIter = Iter<'a, K, V, E, S>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
     }
 }
 

@@ -7,10 +7,11 @@
 use std::hash::{BuildHasher, Hash};
 
 use crate::core::Core;
-use crate::panics::First;
+use crate::panics::{First, beside};
 use crate::snapshot::{Draft, Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
-use crate::table::{Fate, Landed, Place};
+use crate::table::{Place, Tally};
+use crate::word::Outcome::Abandoned;
 
 /// A load somebody has to run: of which key, and where its value goes.
 pub(crate) struct Load<K, V, E, S> {
@@ -19,6 +20,22 @@ pub(crate) struct Load<K, V, E, S> {
     pub(crate) place: Place<K, V, E>,
     pub(crate) key: K,
     pub(crate) hash: u32,
+}
+
+impl<K, V, E, S> Load<K, V, E, S> {
+    /// Abandons its flight.
+    fn give_up(self, lease: Lease<K, V, E>) {
+        let Load { core, place, key, .. } = self;
+        let mut first = First::default();
+        first.of(|| {
+            if let Some(core) = core.upgrade() {
+                core.table.abandon(&place, lease);
+            }
+        });
+        // On its own: the copy in the placeholder may have panicked.
+        first.of(|| drop(key));
+        first.go_on();
+    }
 }
 
 /// The leader's duty. Dropping it abandons the flight and frees the key.
@@ -33,9 +50,12 @@ pub(crate) struct Ended<K, V, E> {
 }
 
 impl<K, V, E> Ended<K, V, E> {
+    fn of(flight: Arc<Flight<K, V, E>>) -> Self {
+        Ended { outcome: flight.outcome().unwrap_or(Abandoned), flight }
+    }
+
     /// Behind what may have panicked: nobody else may hold what is in here, so it goes before the panic does. A
     /// second one would end the process.
-    #[cold]
     pub(crate) fn behind(self, mut first: First) -> Self {
         if first.goes_on() {
             first.of(|| drop(self.outcome));
@@ -81,7 +101,8 @@ impl<K, V, E, S> Claim<K, V, E, S> {
         K: Eq,
     {
         let (lease, load) = self.take();
-        core.table.overtaken(&load.place, lease, &load.key);
+        let (load, ()) = beside(load, |load| core.table.overtaken(&load.place, lease, &load.key));
+        drop(load);
     }
 
     pub(crate) fn flight(&self) -> &Arc<Flight<K, V, E>> {
@@ -96,42 +117,35 @@ impl<K, V, E, S> Claim<K, V, E, S> {
     {
         let (lease, load) = self.take();
         let flight = Arc::clone(lease.flight());
-        let now = draft.published;
+        let (now, mut tally, mut first) = (draft.published, Tally::default(), First::default());
         let n = Snapshot::new(load.hash, load.key, draft);
-        let Landed { outcome, fate, tally } = core.table.publish(&load.place, lease, n, now);
+        let fate = core.table.publish(&load.place, lease, &n, now, &mut tally, &mut first);
         core.count(fate);
-        let ended = Ended { outcome, flight };
-        // The victims' destructors, before the result is returned: see `Table::publish`.
-        match fate {
-            Fate::Stored => drop(tally),
-            Fate::Late | Fate::NoRoom => {
-                let mut first = First::default();
-                first.of(|| drop(tally));
-                return ended.behind(first);
-            }
-        }
-        ended
+        first.of(|| drop(n));
+        first.of(|| drop(tally));
+        Ended::of(flight).behind(first)
     }
 
-    /// Ends the load without one; `remove` drops the stale value too. Gives the key back.
+    /// Ends the load without one; `remove` drops the stale value too. Gives the key back. What panics meanwhile
+    /// goes to `first`.
     pub(crate) fn fail(
         self,
         core: &Core<K, V, E, S>,
         failure: Failure<E>,
         remove: bool,
+        first: &mut First,
     ) -> (Ended<K, V, E>, K) {
         let (lease, load) = self.take();
         let flight = Arc::clone(lease.flight());
-        let outcome = core.table.fail(&load.place, lease, failure, remove);
-        (Ended { outcome, flight }, load.key)
+        core.table.fail(&load.place, lease, failure, remove, first);
+        (Ended::of(flight), load.key)
     }
 }
 
 impl<K, V, E, S> Drop for Claim<K, V, E, S> {
     fn drop(&mut self) {
-        let Some((lease, load)) = self.0.take() else { return };
-        if let Some(core) = load.core.upgrade() {
-            core.table.abandon(&load.place, lease);
+        if let Some((lease, load)) = self.0.take() {
+            load.give_up(lease);
         }
     }
 }
@@ -190,9 +204,8 @@ impl<K, V, E, S> Queued<K, V, E, S> {
 impl<K, V, E, S> Drop for Queued<K, V, E, S> {
     fn drop(&mut self) {
         let Some(load) = self.load.take() else { return };
-        let Some(lease) = Flight::start(&self.flight) else { return };
-        if let Some(core) = load.core.upgrade() {
-            core.table.abandon(&load.place, lease);
+        if let Some(lease) = Flight::start(&self.flight) {
+            load.give_up(lease);
         }
     }
 }

@@ -109,6 +109,22 @@ impl<T> Pile<T> {
         List(self.0.take())
     }
 
+    /// The one on top, unless another thread has the pile in hand.
+    pub(crate) fn pop(&self) -> Option<T> {
+        self.take_one(self.take())
+    }
+
+    /// The one on top of `items`; the others go in here.
+    fn take_one(&self, mut items: List<T>) -> Option<T> {
+        let top = items.pop()?;
+        if !items.is_empty() {
+            // Refused only when the pile has ended: then what waits is dropped, whose panics are no
+            // matter of whoever takes the next.
+            contain(|| drop(self.put(items)));
+        }
+        Some(top)
+    }
+
     pub(crate) fn end(&self) -> List<T> {
         List(self.0.end())
     }
@@ -144,13 +160,7 @@ impl<T> Fifo<T> {
         if batch.is_empty() {
             batch = self.newer.take().reversed();
         }
-        let oldest = batch.pop()?;
-        if !batch.is_empty() {
-            // Refused only when the queue has ended: then what waits is dropped, whose panics are no
-            // matter of whoever takes the next.
-            contain(|| drop(self.older.put(batch)));
-        }
-        Some(oldest)
+        self.older.take_one(batch)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

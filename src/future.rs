@@ -20,7 +20,7 @@ use crate::error::Error;
 use crate::load;
 use crate::lookup::Start;
 use crate::nest;
-use crate::panics::beside;
+use crate::panics::{beside, without};
 use crate::policy::Ask;
 use crate::refresh::{LookOut, Task};
 use crate::served::{Hold, Served};
@@ -131,16 +131,15 @@ where
             if let Some((held, _, counted)) = self.core.hit(hashed, key) {
                 // Here, and not as they go out of scope: what is half returned when a destructor panics is
                 // leaked.
-                drop(fetch.take());
-                let value = held.value().clone();
-                drop(held);
+                let held = without(held, fetch.take());
+                let (held, value) = beside(held, |held| held.value().clone());
+                let value = without(value, held);
                 drop(counted);
                 return Ok(value);
             }
             let served = self.core.load_async(hashed, key, &mut fetch).await?;
-            let value = V::clone(&served);
-            drop(served);
-            Ok(value)
+            let (served, value) = beside(served, |served| V::clone(served));
+            Ok(without(value, served))
         }
     }
 
@@ -193,7 +192,7 @@ where
         async move {
             let hashed = self.core.hash(key);
             if let Some((held, now, _counted)) = self.core.hit(hashed, key) {
-                drop(fetch.take());
+                let held = without(held, fetch.take());
                 return Ok(Served::hit(Hold::counted(held), now));
             }
             self.core.load_async(hashed, key, &mut fetch).await
@@ -257,7 +256,7 @@ where
         async move {
             let hashed = self.core.hash(key);
             if let Some((held, now)) = self.core.hit_or_stale(hashed, key) {
-                drop(fetch.take());
+                let held = without(held, fetch.take());
                 return Ok(Served::found(Hold::counted(held), now));
             }
             let asked = Asked { key, hashed, ask: Ask::WhileRevalidate, keep: Hold::counted };
@@ -312,7 +311,7 @@ where
 
 impl<K, V, E, S> Core<K, V, E, S>
 where
-    K: Hash + Eq + Clone,
+    K: Hash + Eq + Clone + 'static,
     S: BuildHasher,
 {
     async fn load_async<Q, F>(
@@ -347,10 +346,7 @@ where
         let mut first = true;
         loop {
             match self.turn(asked, mem::take(&mut first)) {
-                Turn::Answer(answer) => {
-                    drop(fetch.take());
-                    return answer;
-                }
+                Turn::Answer(answer) => return without(answer, fetch.take()),
                 Turn::Start(served, to_start) => {
                     let (served, ()) = beside(served, |_| {
                         if let Some(fetch) = fetch.take() {
@@ -380,14 +376,18 @@ where
                         return self.reentrant(asked);
                     };
                     if let Some(answer) = self.outcome(asked, outcome, ticket.into_flight()) {
-                        drop(fetch.take());
-                        return answer;
+                        return without(answer, fetch.take());
                     }
                 }
                 Turn::Uncached => {
+                    let key = Arc::new(asked.key.to_owned());
                     let mut fetch = pin!(fetch.take());
-                    let fetched = poll_fn(|cx| load::poll_unclaimed(fetch.as_mut(), cx)).await;
-                    return self.uncached(asked.hashed, asked.key.to_owned(), fetched);
+                    let fetched = poll_fn(|cx| {
+                        let _inside = nest::enter_uncached(&**self, &key);
+                        load::poll_unclaimed(fetch.as_mut(), cx)
+                    });
+                    let fetched = fetched.await;
+                    return self.uncached(asked.hashed, key, fetched);
                 }
             }
         }

@@ -4,12 +4,75 @@ use std::fmt;
 use std::hash::RandomState;
 use std::iter::FusedIterator;
 
+use crate::cache::Cache;
 use crate::core::Core;
 use crate::error::BoxError;
-use crate::panics::drop_each;
+use crate::panics::{beside, drop_each};
 use crate::policy::Ttl;
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
+
+impl<K, V, E, S> Cache<K, V, E, S> {
+    /// Calls `f` with every servable entry and its time left, stale ones too, until it says `false`.
+    ///
+    /// No key twice, and nothing that is past its windows by the time it is shown. Blocks nobody, and `f`
+    /// may call the cache: what is set or deleted meanwhile may or may not be seen. Goes through the
+    /// whole table, empty parts too. The Go module's `Range`.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// cache.set(2, 20);
+    /// let mut sum = 0;
+    /// cache.range(|_key, value, _ttl| {
+    ///     sum += value;
+    ///     true
+    /// });
+    /// assert_eq!(sum, 30);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[doc(alias = "for_each")]
+    pub fn range(&self, mut f: impl FnMut(&K, &V, Ttl) -> bool)
+    where
+        K: Eq,
+    {
+        for entry in self.iter() {
+            let (_entry, goes_on) =
+                beside(entry, |entry| f(entry.key(), entry.value(), entry.ttl()));
+            if !goes_on {
+                return;
+            }
+        }
+    }
+
+    /// The servable entries, as [`range`](Cache::range) visits them, at the same cost.
+    ///
+    /// ```
+    /// # use lastcache::Cache;
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let cache: Cache<u32, u32> = Cache::builder().build()?;
+    /// cache.set(1, 10);
+    /// let entry = cache.iter().next().expect("one entry");
+    /// assert_eq!((entry.key(), entry.value()), (&1, &10));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn iter(&self) -> Iter<'_, K, V, E, S> {
+        Iter { core: &self.core, home: 0, group: Vec::new().into_iter() }
+    }
+}
+
+impl<'a, K: Eq, V, E, S> IntoIterator for &'a Cache<K, V, E, S> {
+    type Item = Entry<K, V, E>;
+    type IntoIter = Iter<'a, K, V, E, S>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
 
 /// One entry met on the way through a cache: it stays what it was, whatever becomes of the key.
 ///
@@ -80,12 +143,6 @@ pub struct Iter<'a, K, V, E = BoxError, S = RandomState> {
     core: &'a Core<K, V, E, S>,
     home: usize,
     group: std::vec::IntoIter<Arc<Snapshot<K, V, E>>>,
-}
-
-impl<'a, K, V, E, S> Iter<'a, K, V, E, S> {
-    pub(crate) fn new(core: &'a Core<K, V, E, S>) -> Self {
-        Iter { core, home: 0, group: Vec::new().into_iter() }
-    }
 }
 
 impl<K: Eq, V, E, S> Iterator for Iter<'_, K, V, E, S> {

@@ -108,18 +108,25 @@ where
         }
     };
     let failure = core.failure(&claim, failure, verdict);
-    let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove);
+    let (mut hooks, mut destructors) = (First::default(), First::default());
+    let (ended, key) = claim.fail(core, failure, verdict == Verdict::Remove, &mut destructors);
     drop(inside);
-    let mut first = First::default();
     if let Some(error) = &failed {
-        first.of(|| core.tell_error(&key, error));
+        hooks.of(|| core.tell_error(&key, error));
     }
     if let Some(panic) = &panic {
-        first.of(|| core.tell_panic(&key, panic));
+        hooks.of(|| core.tell_panic(&key, panic));
     }
     // Here and not at the end: what a panicking destructor meets half returned, it leaks.
-    first.of(|| drop(key));
-    first.of(|| drop(failed));
+    destructors.of(|| drop(key));
+    destructors.of(|| drop(failed));
+    // A hook's goes before the fetch's, and that before those of destructors.
+    let first = if panic.is_some() {
+        destructors.let_go();
+        hooks
+    } else {
+        hooks.or(destructors)
+    };
     let panic = match panic {
         Some(panic) if first.goes_on() => {
             drop_payload(panic);

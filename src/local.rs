@@ -55,11 +55,7 @@ impl Local {
     ) {
         let _ = SETS.try_with(|sets| {
             let Ok(mut sets) = sets.try_borrow_mut() else { return };
-            // Acquire: pairs with `retire`, whose marks are then seen.
-            let retired = RETIRED.load(Acquire);
-            if sets.looked != retired {
-                sets.sweep(retired);
-            }
+            sets.look();
             if let Some(set) = sets.of(self).and_then(|set| set.downcast_mut()) {
                 f(set);
             } else if self.life.0.load(Relaxed) == 0 {
@@ -71,16 +67,17 @@ impl Local {
 
     /// Makes every thread drop its set, this one now.
     pub(crate) fn retire(&self) {
-        // Relaxed: the count below publishes it.
+        // Relaxed: the count publishes it.
         if self.life.0.swap(1, Relaxed) == 0 {
-            // AcqRel: who sees the count sees the mark, as this thread sees those that were counted before.
-            let retired = RETIRED.fetch_add(1, AcqRel).wrapping_add(1);
-            let _ = SETS.try_with(|sets| {
-                if let Ok(mut sets) = sets.try_borrow_mut() {
-                    sets.sweep(retired);
-                }
-            });
+            // Release: who sees the count sees the mark.
+            RETIRED.fetch_add(1, Release);
         }
+        // Also where another thread has retired them, or this one, in the middle of a read.
+        let _ = SETS.try_with(|sets| {
+            if let Ok(mut sets) = sets.try_borrow_mut() {
+                sets.look();
+            }
+        });
     }
 }
 
@@ -102,7 +99,16 @@ impl Sets {
         self.sets.first_mut().map(|(_, set)| &mut **set)
     }
 
-    /// Drops the retired ones.
+    /// Drops the retired ones, if any were retired since it looked last.
+    #[inline]
+    fn look(&mut self) {
+        // Acquire: pairs with `retire`, whose marks are then seen.
+        let retired = RETIRED.load(Acquire);
+        if self.looked != retired {
+            self.sweep(retired);
+        }
+    }
+
     #[cold]
     fn sweep(&mut self, retired: usize) {
         // Relaxed: the count that led here published the marks; a later mark comes with a later count.

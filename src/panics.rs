@@ -5,6 +5,7 @@
 //! panic as it is dropped.
 
 use std::any::Any;
+use std::mem::needs_drop;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 use crate::sync::thread;
@@ -29,6 +30,22 @@ impl First {
     /// Whether there is one, and none on its way already.
     pub(crate) fn goes_on(&self) -> bool {
         self.0.is_some() && !thread::panicking()
+    }
+
+    /// Itself, or else the later one.
+    pub(crate) fn or(self, later: First) -> First {
+        if self.0.is_none() {
+            return later;
+        }
+        later.let_go();
+        self
+    }
+
+    /// Goes no further.
+    pub(crate) fn let_go(self) {
+        if let Some(panic) = self.0 {
+            drop_payload(panic);
+        }
     }
 
     /// Goes on with it, unless another one is on its way.
@@ -65,6 +82,17 @@ pub(crate) fn beside<T, R>(kept: T, f: impl FnOnce(&T) -> R) -> (T, R) {
             contain(|| drop(kept));
             resume_unwind(panic)
         }
+    }
+}
+
+/// Drops what nobody needs, beside what is kept.
+#[inline(always)]
+pub(crate) fn without<T, R>(kept: T, unneeded: R) -> T {
+    if needs_drop::<T>() && needs_drop::<R>() {
+        beside(kept, move |_| drop(unneeded)).0
+    } else {
+        drop(unneeded);
+        kept
     }
 }
 

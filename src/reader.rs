@@ -11,7 +11,7 @@ use crate::cache::Cache;
 use crate::core::Core;
 use crate::error::{BoxError, Error};
 use crate::hot::HotSet;
-use crate::panics::beside;
+use crate::panics::{beside, without};
 use crate::served::{Hold, Served, Why};
 use crate::snapshot::Snapshot;
 use crate::stats::Count;
@@ -215,10 +215,7 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => {
-                drop(fetch);
-                Ok(Served::shared(s, now))
-            }
+            Some((s, now)) => Ok(without(Served::shared(s, now), fetch)),
             None => apart(|| self.missed(hashed, key, |core| core.load(hashed, key, fetch))),
         }
     }
@@ -256,10 +253,7 @@ where
     {
         let hashed = self.cache.core.hash(key);
         match self.hit(hashed, key) {
-            Some((s, now)) => {
-                drop(fetch);
-                Ok(Served::shared(s, now))
-            }
+            Some((s, now)) => Ok(without(Served::shared(s, now), fetch)),
             None => apart(|| self.missed(hashed, key, |core| core.revalidate(hashed, key, fetch))),
         }
     }
@@ -323,8 +317,7 @@ where
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
             Some((held, now, _counted)) => {
-                drop(load);
-                Ok(Served::hit(Hold::as_found(held), now))
+                Ok(Served::hit(Hold::as_found(without(held, load)), now))
             }
             None => load(core),
         }
@@ -347,7 +340,7 @@ where
         self.hot.missed(&core.table, hashed, key);
         match core.hit(hashed, key) {
             Some((held, _, _counted)) => {
-                drop(fetch);
+                let held = without(held, fetch);
                 let (held, value) = beside(held, |held| read(held.value()));
                 drop(held);
                 Ok(value)

@@ -15,9 +15,9 @@
 
 use std::task::Waker;
 
+use crate::fifo::Pile;
 use crate::panics::{First, contain};
 use crate::sync::Arc;
-use crate::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use crate::sync::thread::{self, Thread};
 use crate::word::{Chain, Link, Slot};
 
@@ -42,13 +42,13 @@ type Place = Slot<Wake>;
 /// The joiners of one flight.
 pub(crate) struct Waiters {
     places: Chain<Place>,
-    /// How many seats were left and not taken over: saves joiners the walk when there are none.
-    left: AtomicUsize,
+    /// Those that were left.
+    left: Pile<Arc<Link<Place>>>,
 }
 
 impl Waiters {
     pub(crate) fn new() -> Self {
-        Waiters { places: Chain::new(), left: AtomicUsize::new(0) }
+        Waiters { places: Chain::new(), left: Pile::new() }
     }
 
     /// Takes a seat for the calling thread; `None` when the flight has ended.
@@ -89,29 +89,23 @@ impl Waiters {
 
     /// A place that holds `wake`; `None` when the flight has ended.
     fn place(&self, wake: Wake) -> Option<Arc<Link<Place>>> {
-        let mut wake = Box::new(wake);
-        // Relaxed: a hint. Who misses a seat that was just left adds one.
-        if self.left.load(Relaxed) > 0 {
-            for place in self.places.links() {
-                match place.put(wake) {
-                    Ok(()) => {
-                        self.left.fetch_sub(1, Relaxed);
-                        return Some(place);
-                    }
-                    Err(_) if place.is_ended() => return None,
-                    Err(back) => wake = back,
-                }
-            }
+        let wake = Box::new(wake);
+        // Who misses a seat that is just being left adds one.
+        if !self.left.is_empty()
+            && let Some(place) = self.left.pop()
+        {
+            // Nobody else has it: refused only when it has ended.
+            return place.put(wake).is_ok().then_some(place);
         }
         let place = Place::new();
         let _ = place.put(wake);
         self.places.push(place)
     }
 
-    fn vacate(&self, place: &Place) {
+    fn vacate(&self, place: &Arc<Link<Place>>) {
         if let Some(wake) = place.take() {
-            // Relaxed: a hint, as where it is read.
-            self.left.fetch_add(1, Relaxed);
+            // Before the waker goes, whose destructor may panic. This pile never ends.
+            drop(self.left.push(Arc::clone(place)));
             drop(wake);
         }
     }

@@ -299,7 +299,7 @@ impl<T> Chain<T> {
         while head & ENDED == 0 {
             // Relaxed: published with the rest of the link by the exchange below.
             link.below.store(head, Relaxed);
-            // Release: hands the link to `links` and `end`, and what is below it as well, since a
+            // Release: hands the link to `end`, and what is below it as well, since a
             // read-modify-write goes on with the releases before it; as one it is ordered with `end`:
             // either that sees this link, or this sees the mark. Acquire on failure as for the load.
             match self.head.compare_exchange_weak(head, new, Release, Acquire) {
@@ -311,12 +311,6 @@ impl<T> Chain<T> {
             }
         }
         None
-    }
-
-    /// Everything added so far, newest first.
-    pub(crate) fn links(&self) -> Links<'_, T> {
-        // Acquire: pairs with `push`, receives the links.
-        Links { at: self.head.load(Acquire) & !TAGS, chain: PhantomData }
     }
 
     /// Ends the chain: all that was ever added, newest first.

@@ -10,6 +10,8 @@ mod controlled;
 mod crowds;
 #[path = "bad_days/destructors.rs"]
 mod destructors;
+#[path = "bad_days/ends.rs"]
+mod ends;
 #[path = "bad_days/executors.rs"]
 mod executors;
 #[path = "bad_days/hooks.rs"]

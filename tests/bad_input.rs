@@ -247,6 +247,35 @@ fn an_eq_that_panics_after_its_entry_lost_holds_no_slot() {
 
 // Row: inconsistent `Hash`/`Eq`.
 
+/// Of which no two are unequal, though most are not equal either.
+#[derive(Clone)]
+struct Agreeable(u32);
+
+#[allow(clippy::partialeq_ne_impl, reason = "that is the fault")]
+impl PartialEq for Agreeable {
+    fn eq(&self, other: &Agreeable) -> bool {
+        self.0 == other.0
+    }
+    fn ne(&self, _: &Agreeable) -> bool {
+        false
+    }
+}
+impl Eq for Agreeable {}
+impl Hash for Agreeable {
+    fn hash<H: Hasher>(&self, _: &mut H) {}
+}
+
+#[test]
+fn keys_are_compared_by_eq_alone() {
+    let cache = Cache::<Agreeable, u32>::builder().build().unwrap();
+    for key in 0..20 {
+        assert_eq!(cache.get(&Agreeable(key), |key| Ok(key.0)).unwrap(), key);
+        assert!(cache.set(Agreeable(100 + key), key));
+    }
+    assert_eq!(cache.len(), 40);
+    assert!(cache.delete(&Agreeable(3)) && !cache.delete(&Agreeable(3)));
+}
+
 thread_local! {
     static DICE: Cell<u64> = const { Cell::new(88_172_645_463_325_252) };
 }

@@ -19,8 +19,8 @@ use std::time::Duration;
 use bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
 use constant::Constant;
 use fronts::{Caller, FRONTS, word};
-use lastcache::{Builder, Cache, Lifetime, ManualClock};
-use tasks::Bell;
+use lastcache::{Builder, Cache, Error, Lifetime, ManualClock};
+use tasks::{Bell, at_once};
 
 fn of(capacity: usize) -> Plain {
     plain(&ManualClock::new()).capacity(capacity).build().unwrap()
@@ -344,6 +344,42 @@ fn every_front_runs_uncached_alike_and_tells_the_hooks() {
             assert_eq!(after.panics - before.panics, 4, "{front:?}");
             assert_eq!((errors.load(SeqCst), panicked.load(SeqCst)), (2, 4), "{front:?}");
             assert!(caller.peek().is_none() && cache.is_empty(), "{front:?}: nothing is kept");
+        });
+    }
+}
+
+#[test]
+fn an_uncached_fetch_that_asks_for_its_own_key_is_refused_and_for_another_is_not() {
+    for is_async in [false, true] {
+        let cache = of(1);
+        let depth = Cell::new(0);
+        let ask = |key: u32, fetch: &dyn Fn() -> Result<u32, Fault>| {
+            if is_async {
+                at_once(cache.get_async(&key, async { fetch() }))
+            } else {
+                cache.get(&key, |_| fetch())
+            }
+        };
+        hang(&cache, 100, &|| {
+            let before = cache.stats().uncached;
+            let own = || {
+                depth.set(depth.get() + 1);
+                assert!(depth.get() < 10, "it recurses");
+                // Of another key, which asks for the first again.
+                let got = ask(2, &|| {
+                    assert!(matches!(ask(1, &|| Ok(10)), Err(Error::Reentrant)));
+                    assert!(matches!(ask(2, &|| Ok(10)), Err(Error::Reentrant)));
+                    // The same key of another cache.
+                    assert_eq!(of(1).get(&1, |_| Ok(11)).unwrap(), 11);
+                    Ok(20)
+                });
+                Ok(got.unwrap() + 1)
+            };
+            assert_eq!(ask(1, &own).unwrap(), 21);
+            assert_eq!((depth.get(), cache.stats().uncached - before), (1, 2));
+            // It is over, also where it panicked.
+            assert!(panics(|| ask(1, &|| panic!("boom"))));
+            assert_eq!(ask(1, &|| Ok(30)).unwrap(), 30);
         });
     }
 }

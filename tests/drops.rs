@@ -258,11 +258,12 @@ fn a_victim_whose_drop_panics_gives_its_room_back() {
 
 /// What the hand looks at may be taken out meanwhile, and the hand be the last to let go of it.
 #[test]
-fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end() {
+fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end_and_leaks_nothing() {
     thread_local!(static BRITTLE: Cell<bool> = const { Cell::new(false) });
-    struct Value(u32);
+    struct Value(u32, Arc<AtomicUsize>);
     impl Drop for Value {
         fn drop(&mut self) {
+            self.1.fetch_sub(1, SeqCst);
             if BRITTLE.get() && !thread::panicking() {
                 std::panic::resume_unwind(Box::new("in Drop"));
             }
@@ -271,13 +272,17 @@ fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end()
     let (clock, jobs) = (ManualClock::new(), Collected::default());
     let cache = builder::<Value>(&clock).executor(jobs.clone()).capacity(100).max_weight(24);
     let cache = cache.weigher(|_, value: &Value| value.0).build().expect("the settings agree");
-    let over = Arc::new(AtomicBool::new(false));
+    let (over, living) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+    let value = |living: &Arc<AtomicUsize>, weight| {
+        living.fetch_add(1, SeqCst);
+        Value(weight, Arc::clone(living))
+    };
     let writer = {
-        let (cache, over) = (cache.clone(), Arc::clone(&over));
+        let (cache, over, living) = (cache.clone(), Arc::clone(&over), Arc::clone(&living));
         go(move || {
             while !over.load(SeqCst) {
                 for key in 2..=24 {
-                    cache.set(key, Value(1));
+                    cache.set(key, value(&living, 1));
                     // Used, so that the hand looks at others before it takes the least used.
                     drop(cache.get_stale(&key, |_| Err("set a moment ago")));
                 }
@@ -289,11 +294,11 @@ fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end()
     };
     let rounds = scaled(20_000);
     for round in 0..rounds {
-        cache.set(1, Value(1));
+        cache.set(1, value(&living, 1));
         clock.advance(STALE);
         // It has to make room.
         BRITTLE.set(true);
-        let load = || cache.get_stale(&1, |_| Ok(Value(12))).map(drop);
+        let load = || cache.get_stale(&1, |_| Ok(value(&living, 12))).map(drop);
         let panicked = catch_unwind(AssertUnwindSafe(load)).is_err();
         BRITTLE.set(false);
         if panicked && cache.peek(&1).is_some_and(|served| served.is_stale()) {
@@ -303,6 +308,8 @@ fn a_value_that_panics_as_the_hand_lets_go_of_it_leaves_no_load_without_an_end()
     }
     over.store(true, SeqCst);
     writer.end();
+    drop(cache);
+    assert_eq!(living.load(SeqCst), 0, "leaked");
 }
 
 #[test]

@@ -163,6 +163,24 @@ fn this_thread_lets_go_at_once_when_it_closes_the_cache() {
     assert_eq!(living(&count), 0);
 }
 
+#[test]
+fn this_thread_lets_go_when_the_last_handle_goes_whoever_closed_the_cache_before() {
+    for in_a_read in [false, true] {
+        let (cache, count) = tracked(SPOTS);
+        set(&cache, 1, &count);
+        read(&cache, 1);
+        if in_a_read {
+            assert!(cache.get_with(&1, |_| cache.close(), |_| Err("asked")).is_ok());
+        } else {
+            let theirs = cache.clone();
+            go(move || theirs.close()).end();
+        }
+        assert_eq!(living(&count), 1);
+        drop(cache);
+        assert_eq!(living(&count), 0);
+    }
+}
+
 /// A value that is counted while it lives, and may panic as it goes.
 struct Fragile {
     _living: Living,

@@ -24,6 +24,7 @@ use std::mem;
 use super::bucket::Hashed;
 use super::clock::Tally;
 use super::{Pos, Table};
+use crate::panics::First;
 use crate::snapshot::{Failure, Flight, Lease, Outcome, Snapshot};
 use crate::sync::{Arc, Weak};
 use crate::time::Tick;
@@ -38,15 +39,7 @@ pub(crate) struct Place<K, V, E> {
     old: Option<u32>,
 }
 
-/// What became of a load's or a set's value.
-pub(crate) struct Landed<K, V, E> {
-    /// What everybody of the flight gets.
-    pub(crate) outcome: Outcome<K, V, E>,
-    pub(crate) fate: Fate,
-    pub(crate) tally: Tally<K, V, E>,
-}
-
-/// Where a value ended up.
+/// Where a load's or a set's value ended up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Stored,
@@ -77,22 +70,25 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets[pos.bucket].cell(pos.slot).is(s)
     }
 
-    /// Ends a load with a value: publishes it unless a write came first.
+    /// Ends a load with a value: publishes it unless a write came first. What panics meanwhile, a destructor of
+    /// what had to go, goes to `first`: whoever ends a load has more to do.
     pub(crate) fn publish(
         &self,
         place: &Place<K, V, E>,
         lease: Lease<K, V, E>,
-        n: Arc<Snapshot<K, V, E>>,
+        n: &Arc<Snapshot<K, V, E>>,
         now: Tick,
-    ) -> Landed<K, V, E> {
-        let mut tally = Tally::default();
+        tally: &mut Tally<K, V, E>,
+        first: &mut First,
+    ) -> Fate {
         let ending = Ending::of(self, place, lease);
         let expected = place.expected.as_ptr();
-        let room = self.make_room(place.pos, expected, place.old, &n, now, &mut tally);
-        let (fate, replaced) = match room {
+        let mut room = None;
+        first.of(|| room = self.make_room(place.pos, expected, place.old, n, now, tally));
+        let (fate, older) = match room {
             Some(room) => {
                 let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
-                match cell.replace_if(expected, Some(Arc::clone(&n))) {
+                match cell.replace_if(expected, Some(Arc::clone(n))) {
                     Ok(replaced) => {
                         room.spend();
                         (Fate::Stored, replaced)
@@ -101,18 +97,19 @@ impl<K, V, E> Table<K, V, E> {
                 }
             }
             // Late, or as if published and evicted at once: the older value goes all the same.
-            None => match place.expected.upgrade() {
-                Some(s) if self.take_along(place.pos, &s, &mut tally) => (Fate::NoRoom, Some(s)),
-                _ => (Fate::Late, None),
-            },
+            None => {
+                let older = place.expected.upgrade();
+                let taken = older.as_ref().is_some_and(|s| self.take_along(place.pos, s, tally));
+                (if taken { Fate::NoRoom } else { Fate::Late }, older)
+            }
         };
         // The closed word's flight is this one: a word in flight cannot be claimed by another.
-        let closed = replaced.as_ref().and_then(|s| s.word.close());
-        let outcome = ending.with(Published(Arc::clone(&n)));
-        // Whatever runs a destructor of the user's, before the result is made: should it panic, a
-        // result made before would leak.
-        drop((closed, replaced, n));
-        Landed { outcome, fate, tally }
+        let replaced = older.as_ref().filter(|_| fate != Fate::Late);
+        let closed = replaced.and_then(|s| s.word.close());
+        first.of(|| ending.with(Published(Arc::clone(n))));
+        first.of(|| drop(closed));
+        first.of(|| drop(older));
+        fate
     }
 
     /// Takes `s` out though nothing comes in its place, as that found no room: it goes with the victims, whose
@@ -126,7 +123,7 @@ impl<K, V, E> Table<K, V, E> {
         is_taken
     }
 
-    /// Ends a load without a value; `remove` takes the stale one away too. What everybody gets.
+    /// Ends a load without a value; `remove` takes the stale one away too. What panics meanwhile goes to `first`.
     ///
     /// What was deleted or cleared meanwhile covers no error, and neither does what came after it. A set
     /// that has not ended the flight yet hides none: its value is there already, and covers the error.
@@ -136,18 +133,16 @@ impl<K, V, E> Table<K, V, E> {
         lease: Lease<K, V, E>,
         mut failure: Failure<E>,
         remove: bool,
-    ) -> Outcome<K, V, E> {
+        first: &mut First,
+    ) {
         let ending = Ending::of(self, place, lease);
         failure.masked &= !ending.lease.flight().is_detached();
-        let removed = if remove {
-            place.expected.upgrade().and_then(|s| self.remove(place.pos, &s))
-        } else {
-            None
-        };
+        let older = if remove { place.expected.upgrade() } else { None };
+        let removed = older.as_ref().and_then(|s| self.remove(place.pos, s));
         let closed = removed.as_ref().and_then(|s| s.word.close());
-        let outcome = ending.with(Failed(Arc::new(failure)));
-        drop((closed, removed));
-        outcome
+        first.of(|| ending.with(Failed(Arc::new(failure))));
+        first.of(|| drop(closed));
+        first.of(|| drop((removed, older)));
     }
 
     /// Ends a load that was given up.
@@ -171,7 +166,7 @@ impl<K, V, E> Table<K, V, E> {
         // After that look: who finds what was put there after a delete had returned finds its mark.
         let is_detached = ending.lease.flight().is_detached();
         if let Some(n) = there.filter(|n| !is_detached && n.has_value() && n.key == *key) {
-            drop(ending.with(Published(Arc::clone(n.arc()))));
+            ending.with(Published(Arc::clone(n.arc())));
         }
     }
 
@@ -270,23 +265,20 @@ impl<'a, K, V, E> Ending<'a, K, V, E> {
         Ending { table, place, lease, outcome: Abandoned }
     }
 
-    /// Ends it with `outcome`, unless it has another: the one that stands.
-    fn with(mut self, outcome: Outcome<K, V, E>) -> Outcome<K, V, E> {
-        let flight = Arc::clone(self.lease.flight());
+    /// Ends it with `outcome`, unless it has another.
+    fn with(mut self, outcome: Outcome<K, V, E>) {
         self.outcome = outcome;
-        drop(self);
-        let outcome = flight.outcome().unwrap_or(Abandoned);
-        drop(flight);
-        outcome
     }
 }
 
 impl<K, V, E> Drop for Ending<'_, K, V, E> {
     fn drop(&mut self) {
-        let flight = self.lease.flight();
+        let (flight, mut first, mut waking) = (self.lease.flight(), First::default(), None);
         let outcome = mem::replace(&mut self.outcome, Abandoned);
-        // Dropped last, also when a destructor of the user's panics in between.
-        let _waking = flight.settle(outcome);
-        self.table.retire(self.place, flight);
+        first.of(|| waking = flight.settle(outcome));
+        first.of(|| self.table.retire(self.place, flight));
+        // Last, whatever panics before.
+        drop(waking);
+        first.go_on();
     }
 }

@@ -16,7 +16,7 @@ use super::bucket::{MOST_USES, PROBATION, UNUSED};
 use super::memory::{Hand, Horizon};
 use super::room::Taken;
 use super::{Pos, SPAN, Table};
-use crate::panics::drop_each;
+use crate::panics::{beside, drop_each};
 use crate::snapshot::{Hold, Snapshot};
 use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
@@ -251,7 +251,10 @@ impl<K, V, E> Table<K, V, E> {
             }
             Continue(1)
         });
-        unused.or(least.map(|(_, victim)| victim))
+        let Some(unused) = unused else { return least.map(|(_, victim)| victim) };
+        // Before the result is made, which would leak if what was looked at panics as it goes.
+        let (unused, ()) = beside(unused, |_| drop(least));
+        Some(unused)
     }
 
     /// Moves a hand on over the values, until one is found or enough were looked at: `visit` says how many

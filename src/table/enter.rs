@@ -152,7 +152,9 @@ impl<K, V, E> Table<K, V, E> {
         self.probe(hashed, |pos| {
             loop {
                 let Some(held) = self.load(pos) else { return Continue(()) };
-                if held.key.borrow() != key {
+                // As everywhere by `eq`, since a key's `ne` may not agree with it.
+                let is_own = held.key.borrow() == key;
+                if !is_own {
                     return Continue(());
                 }
                 match visit(pos, held.arc()) {

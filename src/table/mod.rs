@@ -31,7 +31,7 @@ use std::ops::ControlFlow::{self, Break, Continue};
 
 use bucket::Bucket;
 pub(crate) use bucket::Hashed;
-pub(crate) use claim::{Fate, Landed, Place};
+pub(crate) use claim::{Fate, Place};
 pub(crate) use clock::Tally;
 use memory::Memory;
 use room::Room;

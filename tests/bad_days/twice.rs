@@ -22,22 +22,22 @@ use super::tasks::{Moved, at_once, await_moved};
 type Frail = Cache<u32, Fragile, Failure>;
 
 /// What `call` must panic with.
-fn first<T>(says: &str, call: impl FnOnce() -> T) {
+pub(super) fn first<T>(says: &str, call: impl FnOnce() -> T) {
     let panic = catch_unwind(AssertUnwindSafe(|| drop(call()))).expect_err(says);
     assert_eq!(message(&*panic), says);
 }
 
 /// Fragile values, and how many have gone.
 #[derive(Clone, Default)]
-struct Shelf(Arc<AtomicUsize>);
+pub(super) struct Shelf(Arc<AtomicUsize>);
 
 impl Shelf {
-    fn one(&self) -> Fragile {
+    pub(super) fn one(&self) -> Fragile {
         Fragile(Arc::clone(&self.0))
     }
 
     /// How many went since it was asked last.
-    fn gone(&self) -> usize {
+    pub(super) fn gone(&self) -> usize {
         self.0.swap(0, SeqCst)
     }
 }

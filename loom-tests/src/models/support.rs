@@ -13,13 +13,14 @@ use std::time::Duration;
 pub(super) use super::keys::{Key, light, looking, spared};
 use crate::core::{Hooks, Settings};
 use crate::error::Error;
+use crate::panics::First;
 use crate::policy::{Ask, BackOff, Late};
 use crate::refresh::{CallerRuns, Refresher};
 use crate::snapshot::{self, Draft, Snapshot};
 use crate::state::Standing;
 use crate::stats::{self, Count, Counters};
 use crate::sync::Arc;
-use crate::table::{Fate, Hashed, Place, Table};
+use crate::table::{Fate, Hashed, Place, Table, Tally};
 use crate::time::{ManualClock, Tick};
 use crate::word::Outcome::{Failed, Published};
 use crate::{core, duty, lookup};
@@ -214,8 +215,11 @@ impl Small {
         now: u64,
     ) -> bool {
         let n = Snapshot::new(self.hashed(key).upper(), Key(key), draft(value, now));
-        let landed = self.table().publish(there, Lease::of(Flight::running(None)), n, at(now));
-        landed.fate == Fate::Stored
+        let (lease, mut first) = (Lease::of(Flight::running(None)), First::default());
+        let tally = &mut Tally::default();
+        let fate = self.table().publish(there, lease, &n, at(now), tally, &mut first);
+        first.go_on();
+        fate == Fate::Stored
     }
 
     /// What stands for a key.
@@ -296,7 +300,10 @@ impl Small {
     /// Fails the load, to be tried again from `retry_at` on; `remove` takes the stale value away too.
     pub(super) fn fail(&self, claim: Claim, retry_at: u64, remove: bool) -> Outcome {
         self.fetches.fetch_add(1, Relaxed);
-        claim.fail(&self.core, failure(retry_at, !remove), remove).0.outcome
+        let mut first = First::default();
+        let (ended, _) = claim.fail(&self.core, failure(retry_at, !remove), remove, &mut first);
+        first.go_on();
+        ended.outcome
     }
 
     /// What must hold whenever nobody is inside a call: `keys` are those the model used.
