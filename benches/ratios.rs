@@ -245,12 +245,12 @@ fn main() {
         Row::new(
             "hit, Reader per thread: 2 threads / 1 thread",
             per_round(reader_2, reader_1),
-            Target::AtMost(1.15),
+            Target::AtMost(1.1),
         ),
         Row::new(
             "hit, lastcache per thread: 2 threads / 1 thread",
             per_round(cache_2, cache_1),
-            Target::AtMost(1.15),
+            Target::AtMost(1.1),
         ),
         Row::new(
             "hit, 2 threads: Mutex<HashMap> / lastcache",

@@ -1,9 +1,9 @@
 //! Slow ways kept apart from the fast ones beside them.
 //!
-//! What a function returns by either of two ways stands where the slow one, a call, writes it: in memory.
-//! So the fast way writes there too, word by word, and whoever then copies the whole by larger pieces
-//! waits until those words have left the processor's store buffer, which does not put them together.
-//! What the slow way fills a place of its own with leaves the fast way's in registers.
+//! A function whose result may come from a call that is not inlined returns it through memory, so its fast way
+//! writes there too, word by word. A caller that then copies the whole by larger pieces waits until those words
+//! have left the processor's store buffer, which does not put them together. With a place of its own for the slow
+//! way's result, the fast way's stays in registers.
 //!
 //! Where the result is small and nothing waits for stores it costs more than it gains: so not in a reader's `get_with`.
 

@@ -74,8 +74,8 @@ where
     ///
     /// A load of the key that is under way is late from here on: its callers are woken with this
     /// value, its own is not stored. A value that finds no room (too heavy, or nothing can be evicted
-    /// for it) is given to those callers and not kept; the older value of its key goes all the same. It is
-    /// no use either, see [`peek`](Cache::peek).
+    /// for it) is given to those callers and not kept; the older value of its key goes all the same. A `set` does not
+    /// count as a use of its key, as eviction goes by it; see [`peek`](Cache::peek).
     ///
     /// # Panics
     ///
@@ -257,8 +257,8 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.table.clear();
     }
 
-    /// Frees every value that is past its windows; how many there were. Blocks nobody, and evicts nothing. Goes
-    /// through the whole table.
+    /// Frees every value that is past its windows and not being loaded anew; how many there were. Blocks nobody, and
+    /// evicts nothing. Goes through the whole table.
     ///
     /// Nothing is served past its windows in any case, and such values make room before all others. But below
     /// capacity they stay, until their key is written or loaded anew: this is for who would rather have the memory.
@@ -285,7 +285,7 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.table.purge(self.core.clock.now())
     }
 
-    /// What the cache has done so far, summed over the 65 cells in which threads count; but evictions are counted in one.
+    /// What the cache has done so far. Costs a walk over the 65 cells in which threads count.
     ///
     /// ```
     /// # let cache = lastcache::Cache::<u32, u32>::builder().build().expect("the defaults");
@@ -296,8 +296,8 @@ impl<K, V, E, S> Cache<K, V, E, S> {
     }
 
     /// Stops background refresh: none is handed out any more, queued ones are dropped and resolve to
-    /// [`Error::Closed`](crate::Error::Closed). A job that an executor has and has not begun is its to run or to drop. Of those that run, the ones with a thread of their own go
-    /// on; the ones that are polled are woken and cancelled, and resolve to the same.
+    /// [`Error::Closed`](crate::Error::Closed). Jobs that an executor has and has not begun are left to it. Of those that
+    /// have begun, blocking ones run to their end; async ones are woken and cancelled, and resolve to the same.
     ///
     /// Reads, `set` and foreground fetches go on as ever; `get_swr` serves stale values in their
     /// windows unrefreshed. It also ends the threads' hot sets, where the builder was asked for

@@ -62,9 +62,8 @@ where
         Hashed::of(&self.hasher, key)
     }
 
-    /// The fresh value of a key, where it is found at once: the whole of a hit, but for its count. Whoever gives
-    /// the value back lets it be counted after that: a store before is one more that the read-modify-write
-    /// which gives it back waits for.
+    /// The fresh value of a key, where it is found at once: the whole of a hit, but for its count. The caller counts
+    /// it after it has let go of the value: the read-modify-write which does that waits for every store before it.
     #[inline(always)]
     pub(crate) fn hit<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick, Due<'_>)>
     where
@@ -122,8 +121,8 @@ where
 
     /// Publishes a value at once.
     pub(crate) fn set(&self, hashed: Hashed, key: K, draft: Draft<V>, now: Tick) -> Fate {
-        // Goes after `n`: if that finds no room, and its destructor panics, those of what it took along contain
-        // theirs, since a second panic would end the process.
+        // First, so that it is dropped after `n`: if `n` finds no room and panics as it goes, the panics of what it took
+        // along are contained, as a second one would end the process.
         let mut tally = Tally::default();
         let n = Snapshot::new(hashed.upper(), key, draft);
         // A write, or the destructor of what was there, may have taken it out again, and that may panic.

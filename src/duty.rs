@@ -54,8 +54,8 @@ impl<K, V, E> Ended<K, V, E> {
         Ended { outcome: flight.outcome().unwrap_or(Abandoned), flight }
     }
 
-    /// Behind what may have panicked: nobody else may hold what is in here, so it goes before the panic does. A
-    /// second one would end the process.
+    /// If there was a panic, goes on with it, but drops what is in here first: this may be the last to hold a value,
+    /// whose destructor may panic too, and beside a panic on its way that would end the process.
     pub(crate) fn behind(self, mut first: First) -> Self {
         if first.goes_on() {
             first.of(|| drop(self.outcome));

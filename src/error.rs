@@ -29,12 +29,17 @@ pub enum Error<E = BoxError> {
     /// The fetch, or a hook that judges its result, panicked; in the caller that ran it the panic
     /// itself goes on.
     Panicked,
-    /// The fetch of a key asked for the same key and would have had to wait for itself. Told wherever
-    /// thread-locals work; in the destructor of one, as its thread ends, such a fetch may wait for ever.
+    /// The fetch of a key asked for the same key and would have had to wait for itself. What the thread does
+    /// while it runs or polls a fetch counts as the fetch's: also another task, if a blocking fetch runs a runtime that
+    /// polls it. Told wherever thread-locals work; in the destructor of one, as its thread ends, such a fetch may wait
+    /// for ever.
     Reentrant,
-    /// The refresh was given up without an outcome: the cache was closed, its job was dropped, the task that had
-    /// taken it over was, or what it was to replace went before it began: deleted, or set to what found no
-    /// room. Told by a [`RefreshHandle`](crate::RefreshHandle), never by the `get` family.
+    /// The refresh was given up without an outcome; the cache need not be closed for that. Told by a
+    /// [`RefreshHandle`](crate::RefreshHandle), never by the `get` family, when
+    ///
+    /// * the cache was closed;
+    /// * the refresh's [`Job`](crate::Job) was dropped, or the task that had taken it over;
+    /// * the value that it was to replace was deleted before it began, or replaced by one that found no room.
     Closed,
 }
 

@@ -14,9 +14,16 @@ use crate::word::Slot;
 /// Items that one owner holds, last in on top.
 pub(crate) struct List<T>(Option<Box<Node<T>>>);
 
-struct Node<T> {
-    item: T,
+/// An item and its place in a list.
+pub(crate) struct Node<T> {
+    pub(crate) item: T,
     below: Option<Box<Node<T>>>,
+}
+
+impl<T> Node<T> {
+    pub(crate) fn new(item: T) -> Box<Self> {
+        Box::new(Node { item, below: None })
+    }
 }
 
 impl<T> List<T> {
@@ -25,16 +32,18 @@ impl<T> List<T> {
     }
 
     pub(crate) fn pop(&mut self) -> Option<T> {
-        let top = self.0.take()?;
-        let Node { item, below } = *top;
-        self.0 = below;
-        Some(item)
+        self.top().map(|top| top.item)
+    }
+
+    fn top(&mut self) -> Option<Box<Node<T>>> {
+        let mut top = self.0.take()?;
+        self.0 = top.below.take();
+        Some(top)
     }
 
     fn reversed(mut self) -> Self {
         let mut reversed = List(None);
-        while let Some(mut top) = self.0.take() {
-            self.0 = top.below.take();
+        while let Some(mut top) = self.top() {
             top.below = reversed.0.take();
             reversed.0 = Some(top);
         }
@@ -68,15 +77,18 @@ impl<T> Pile<T> {
 
     /// Gives the item back when the pile has ended.
     pub(crate) fn push(&self, item: T) -> Result<(), T> {
-        let Err(mut back) = self.put(List(Some(Box::new(Node { item, below: None })))) else {
-            return Ok(());
-        };
-        let refused = back.pop();
+        self.push_node(Node::new(item)).map_err(|node| node.item)
+    }
+
+    /// As `push`, without an allocation.
+    pub(crate) fn push_node(&self, node: Box<Node<T>>) -> Result<(), Box<Node<T>>> {
+        let Err(mut back) = self.put(List(Some(node))) else { return Ok(()) };
+        let refused = back.top();
         // What waited was in here when the end came: it is dropped, and its panics are no matter of
         // whoever comes last.
         contain(|| drop(back));
         match refused {
-            Some(item) => Err(item),
+            Some(node) => Err(node),
             None => unreachable!("what is refused is given back, the newest on top"),
         }
     }
@@ -110,13 +122,13 @@ impl<T> Pile<T> {
     }
 
     /// The one on top, unless another thread has the pile in hand.
-    pub(crate) fn pop(&self) -> Option<T> {
+    pub(crate) fn pop_node(&self) -> Option<Box<Node<T>>> {
         self.take_one(self.take())
     }
 
     /// The one on top of `items`; the others go in here.
-    fn take_one(&self, mut items: List<T>) -> Option<T> {
-        let top = items.pop()?;
+    fn take_one(&self, mut items: List<T>) -> Option<Box<Node<T>>> {
+        let top = items.top()?;
         if !items.is_empty() {
             // Refused only when the pile has ended: then what waits is dropped, whose panics are no
             // matter of whoever takes the next.
@@ -160,7 +172,7 @@ impl<T> Fifo<T> {
         if batch.is_empty() {
             batch = self.newer.take().reversed();
         }
-        self.older.take_one(batch)
+        self.older.take_one(batch).map(|oldest| oldest.item)
     }
 
     pub(crate) fn is_empty(&self) -> bool {

@@ -34,6 +34,13 @@ use crate::table::Hashed;
 /// thread for a task's. They take the fetch as a future and poll it only if they lead. They need no
 /// runtime, work on any, and are `Send` where the fetch, the key and the value are.
 ///
+/// **On tokio, tell the cache where its refreshes are polled.** What [`get_swr_async`](Cache::get_swr_async) starts
+/// in the background is polled by the builder's [`executor`](crate::Builder::executor); without one, by a thread of
+/// the cache's own, which is in no runtime. A fetch that uses a runtime's timers or sockets panics there ("there is no
+/// reactor running"): its refreshes fail with [`Error::Panicked`], of which `on_panic` is told, and the stale value is
+/// served until it is gone. So pass `tokio::runtime::Handle::current()`, with the feature `tokio`, or a closure that spawns
+/// the job, as below. (smol's and async-std's own timers and sockets work on any thread.)
+///
 /// **Not the blocking calls in a task.** [`get`](Cache::get), [`get_with`](Cache::get_with),
 /// [`get_stale`](Cache::get_stale), [`get_swr`](Cache::get_swr) and
 /// [`RefreshHandle::wait`](crate::RefreshHandle::wait) block their thread while they wait. On a runtime with one
@@ -47,7 +54,7 @@ use crate::table::Hashed;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use lastcache::{BoxError, Cache, Error};
+/// use lastcache::{BoxError, Cache, Error, Job};
 ///
 /// struct Database;
 /// impl Database {
@@ -70,7 +77,8 @@ use crate::table::Hashed;
 /// }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let users = Users { names: Cache::builder().build()?, database: Arc::new(Database) };
+/// let names = Cache::builder().executor(|job: Job| drop(tokio::spawn(job))).build()?;
+/// let users = Users { names, database: Arc::new(Database) };
 /// assert_eq!(users.name(7).await?, "name of user:7");
 /// # Ok(())
 /// # }
@@ -203,7 +211,8 @@ where
     /// there at the first poll, while one background refresh runs `fetch`.
     ///
     /// The refresh is a [`Job`](crate::Job) that does not block: an [`Executor`](crate::Executor) may spawn it
-    /// as a task; without one, a thread of the cache polls it. [`close`](Cache::close) cancels it.
+    /// as a task. Without one a thread of the cache's own polls it, which is no thread of a runtime: see
+    /// [Async](#async). [`close`](Cache::close) cancels it.
     ///
     /// # Errors
     ///

@@ -64,8 +64,8 @@ impl<T> Queue<T> {
         self.waiting.push(item)
     }
 
-    /// A permit for what waits, if there seem to be both; then call `pop`. Who finds nothing returns the permit
-    /// and asks again: what was hidden for a moment is looked for by whoever hid it, and by who missed it.
+    /// A permit for what waits, if there seem to be both; then call `pop`. If that finds nothing, return the permit and
+    /// ask again: another thread had the list in hand, and both of you look once more.
     pub(crate) fn offer(&self) -> bool {
         !self.waiting.is_empty() && self.take_permit()
     }

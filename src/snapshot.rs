@@ -59,8 +59,8 @@ pub(crate) struct Snapshot<K, V, E> {
     pub(crate) hash: u32,
     pub(crate) weight: u32,
     pub(crate) key: K,
-    /// The clock's origin if never: neither a caller who read the clock before the value came nor a clock
-    /// that steps back finds it fresh.
+    /// The clock's origin means never fresh: not for a caller that read the clock before the value came, nor after
+    /// the clock has stepped back.
     fresh_until: Tick,
     body: Option<Body<V>>,
 }

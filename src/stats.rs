@@ -15,8 +15,8 @@ macro_rules! counters {
         ///
         /// Each number is exact once the threads that caused it are at rest; while they are not, numbers may
         /// be seen at slightly different moments. At rest `hits + stale_hits + misses` is the number of calls of
-        /// the `get` family. A call that a panic ends, of what the key does or of a destructor, may be missing from all but
-        /// `evictions`.
+        /// the `get` family. A call that ends in a panic of the key's own code or of a destructor may be counted in
+        /// `evictions` only.
         ///
         /// ```
         /// use lastcache::Cache;
@@ -64,7 +64,7 @@ counters! {
     failures => Failures,
     /// Fetches, or hooks that judge their results, that panicked.
     panics => Panics,
-    /// Waits for another's flight, more than one of a call that starts over.
+    /// Waits for another caller's load; a call that has to start over may count several.
     joins => Joins,
     /// Background refreshes that began, also an async one whose fetch a `close` left unpolled.
     refreshes => Refreshes,

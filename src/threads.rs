@@ -2,8 +2,8 @@
 //!
 //! A stale reader hands a job over without a lock: it pushes the job, then wakes who is idle, or starts
 //! one more. A thread that has nothing to do rests, then looks once more; one that leaves counts itself out, then
-//! looks once more; who is refused a thread does as one that leaves. Who comes too late to wake one counts on
-//! others. Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
+//! looks once more; who is refused a thread does as one that leaves. A reader that can neither wake nor start one
+//! relies on those that are there. Each of these is a read-modify-write of one word, so of the two parties the later one sees what the
 //! earlier one did: no job is left behind.
 
 use std::time::Duration;

@@ -15,7 +15,7 @@
 
 use std::task::Waker;
 
-use crate::fifo::Pile;
+use crate::fifo::{Node, Pile};
 use crate::panics::{First, contain};
 use crate::sync::Arc;
 use crate::sync::thread::{self, Thread};
@@ -37,13 +37,20 @@ impl Wake {
 }
 
 /// A joiner's place in the list: empty, holding one waker, or ended.
-type Place = Slot<Wake>;
+struct Place(Slot<Node<Sitting>>);
+
+/// What a place holds, and, while the place is left, the pile of those: so who sits down there, and leaves again,
+/// allocates nothing.
+struct Sitting {
+    wake: Option<Wake>,
+    left: Option<Arc<Link<Place>>>,
+}
 
 /// The joiners of one flight.
 pub(crate) struct Waiters {
     places: Chain<Place>,
     /// Those that were left.
-    left: Pile<Arc<Link<Place>>>,
+    left: Pile<Sitting>,
 }
 
 impl Waiters {
@@ -89,23 +96,28 @@ impl Waiters {
 
     /// A place that holds `wake`; `None` when the flight has ended.
     fn place(&self, wake: Wake) -> Option<Arc<Link<Place>>> {
-        let wake = Box::new(wake);
         // Who misses a seat that is just being left adds one.
         if !self.left.is_empty()
-            && let Some(place) = self.left.pop()
+            && let Some(mut node) = self.left.pop_node()
         {
+            node.item.wake = Some(wake);
+            let Some(place) = node.item.left.take() else {
+                unreachable!("what is left says which place it is")
+            };
             // Nobody else has it: refused only when it has ended.
-            return place.put(wake).is_ok().then_some(place);
+            return place.0.put(node).is_ok().then_some(place);
         }
-        let place = Place::new();
-        let _ = place.put(wake);
+        let place = Place(Slot::new());
+        let _ = place.0.put(Node::new(Sitting { wake: Some(wake), left: None }));
         self.places.push(place)
     }
 
     fn vacate(&self, place: &Arc<Link<Place>>) {
-        if let Some(wake) = place.take() {
+        if let Some(mut node) = place.0.take() {
+            let wake = node.item.wake.take();
+            node.item.left = Some(Arc::clone(place));
             // Before the waker goes, whose destructor may panic. This pile never ends.
-            drop(self.left.push(Arc::clone(place)));
+            drop(self.left.push_node(node));
             drop(wake);
         }
     }
@@ -113,7 +125,7 @@ impl Waiters {
     /// Wakes everybody and lets nobody in any more.
     pub(crate) fn end(&self) {
         for place in self.places.end() {
-            if let Some(wake) = place.end() {
+            if let Some(wake) = place.0.end().and_then(|node| node.item.wake) {
                 wake.wake();
             }
         }

@@ -12,8 +12,8 @@ use crate::sync::{Arc, Weak};
 /// A handle that does not keep its cache alive: what a hook, an executor or a value should hold, since the
 /// cache holds those.
 ///
-/// A [`Cache`] handle in one of them is a circle: the last handle never goes, so the cache is never closed, and
-/// nothing in it freed. While only these are left it is gone, all but some hundred bytes.
+/// A [`Cache`] handle in one of them is a circle: the last handle is never dropped, so the cache is never closed, and
+/// nothing in it freed. Once only weak handles are left, the cache is freed, but for some hundred bytes.
 ///
 /// ```
 /// use std::sync::{Arc, OnceLock};
@@ -45,9 +45,9 @@ pub struct WeakCache<K, V, E = BoxError, S = RandomState> {
 }
 
 impl<K, V, E, S> WeakCache<K, V, E, S> {
-    /// A handle on the cache, unless its last one has gone.
+    /// A handle on the cache, unless the last one was dropped.
     ///
-    /// Lock-free. Who gets one keeps the cache alive, and may be the last to let go of it.
+    /// Lock-free. The new handle keeps the cache alive, and may be the last one to be dropped.
     ///
     /// ```
     /// # use lastcache::Cache;

@@ -278,6 +278,24 @@ fn unsafe_code_has_its_two_places() {
     assert!(with.iter().any(|name| name == "word.rs"), "the search finds what is there");
 }
 
+/// The page that says in which order to read them.
+#[test]
+fn the_page_of_the_design_names_every_place_in_this_order() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/design.md");
+    let page = fs::read_to_string(page).expect("the page is there");
+    let (_, order) = page.split_once("## Reading order").expect("it has a reading order");
+    let mut floors = order.lines().filter(|line| line.starts_with("| ")).skip(1);
+    for floor in 0..=7 {
+        let row = floors.next().expect("a row for each floor");
+        assert!(row.starts_with(&format!("| {floor} |")), "{row}");
+        let named: Vec<_> = row.split('`').skip(1).step_by(2).collect();
+        let places = FLOORS.iter().filter(|(at, _)| *at == floor).flat_map(|(_, places)| *places);
+        let known = |name: &&str| FLOORS.iter().any(|(_, places)| places.contains(name));
+        let named: Vec<_> = named.into_iter().filter(known).collect();
+        assert_eq!(named, places.copied().collect::<Vec<_>>(), "floor {floor}");
+    }
+}
+
 #[test]
 fn files_are_short_and_say_what_they_are() {
     let mut wrong = Vec::new();

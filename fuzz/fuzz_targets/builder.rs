@@ -29,6 +29,8 @@ struct Settings {
     /// Whether the hooks that take an error come before its type.
     verdict_first: bool,
     on_error_first: bool,
+    thread_hot_set: Option<Spots>,
+    on_panic: bool,
 }
 
 /// All memory is taken when a cache is built, so what is allowed is small, or too much by far.
@@ -48,6 +50,22 @@ impl Arbitrary<'_> for Capacity {
 }
 
 const MOST: usize = 1 << 31;
+
+/// Around what is allowed.
+#[derive(Clone, Copy, Debug)]
+struct Spots(usize);
+
+impl Arbitrary<'_> for Spots {
+    fn arbitrary(u: &mut Unstructured<'_>) -> Result<Self> {
+        Ok(Self(match u.int_in_range(0..=3u8)? {
+            0 => MOST_SPOTS - 1 + usize::from(u.int_in_range(0..=2u8)?),
+            1 => u.arbitrary()?,
+            _ => usize::from(u.arbitrary::<u8>()?),
+        }))
+    }
+}
+
+const MOST_SPOTS: usize = 1 << 16;
 
 /// Any length of time, and often one of a few, so that two are equal at times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,6 +141,7 @@ impl Settings {
             &["back_off", "stale_if_error", "stale_while_revalidate"],
         );
         fault(self.max_concurrent_refresh == Some(0), &["max_concurrent_refresh"]);
+        fault(self.thread_hot_set.is_some_and(|n| n.0 > MOST_SPOTS), &["thread_hot_set"]);
         let times = [
             ("ttl", self.ttl),
             ("stale_if_error", self.stale_if_error),
@@ -179,6 +198,8 @@ impl Settings {
                 Which::Manual => ManualClock::new().into(),
             });
             executor = self.caller_runs.then_some(CallerRuns);
+            thread_hot_set = self.thread_hot_set.map(|n| n.0);
+            on_panic = self.on_panic.then_some(|_: &u8, _: &str| ());
         }
         builder.build()
     }

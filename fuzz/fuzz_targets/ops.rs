@@ -19,6 +19,8 @@ mod said;
 mod small;
 #[path = "ops/span.rs"]
 mod span;
+#[path = "../../tests/support/tasks.rs"]
+mod tasks;
 
 use arbitrary::Arbitrary;
 use libfuzzer_sys::fuzz_target;

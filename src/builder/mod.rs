@@ -117,8 +117,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     /// A second limit beside `capacity`: the most that all values may weigh together by `weigher`.
     ///
-    /// Let `capacity` be near what this lets in: who is to make room is looked for among some 65,000 slots
-    /// at most, where a few values in a table of a million may be missed.
+    /// Keep `capacity` close to the number of values that this lets in: a value that needs room looks for others to
+    /// evict in some 65,000 slots at most, and may miss a few values scattered over a table of a million.
     ///
     #[doc = include_str!("examples/max_weight.md")]
     pub fn max_weight(mut self, weight: u64) -> Self {
@@ -128,9 +128,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     /// What a value weighs, in any unit; asked once per value, before it is published. 0 is allowed.
     ///
-    /// A value heavier than `max_weight` is given to its callers and not kept. So is one that sixteen evictions do not
-    /// make room for, and those have gone all the same: values that weigh many times as much as most others are better
-    /// kept in a cache of their own.
+    /// A value heavier than `max_weight` is given to its callers and not kept. If sixteen evictions do not free enough
+    /// weight, a value is not kept either, and what was evicted for it stays evicted: give values that weigh many times
+    /// as much as most others a cache of their own.
     ///
     #[doc = include_str!("examples/max_weight.md")]
     pub fn weigher(mut self, weigher: impl Fn(&K, &V) -> u32 + Send + Sync + 'static) -> Self {
@@ -157,6 +157,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     }
 
     /// The Go module's name for [`stale_if_error`](Builder::stale_if_error).
+    ///
+    #[doc = include_str!("examples/stale_ttl.md")]
     pub fn stale_ttl(mut self, d: Duration) -> Self {
         self.given.stale_ttl = Some(d);
         self
@@ -220,8 +222,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
         self
     }
 
-    /// Told of every panic of a fetch, or of a hook that judges its result, with its message; but of none that outlives
-    /// the cache, nor of a `verdict`'s where `on_error`, which is told first, panics too.
+    /// Told of every panic of a fetch, or of a hook that judges its result, with its message; but of none of a fetch that
+    /// outlives the cache.
     ///
     #[doc = include_str!("examples/on_panic.md")]
     pub fn on_panic(mut self, f: impl Fn(&K, &str) + Send + Sync + 'static) -> Self {
@@ -324,9 +326,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     ///
     /// # Errors
     ///
-    /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right; so it is for
-    /// a `capacity` whose table the system has no memory for, if it is larger than 256 MiB; else the process
-    /// ends, as by any allocation that fails.
+    /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right. Also if the system
+    /// has no memory for a table of more than 256 MiB; for a smaller one the process ends, as by any allocation that
+    /// fails.
     ///
     #[doc = include_str!("examples/build.md")]
     pub fn build(self) -> Result<Cache<K, V, E, S>, BuildError>

@@ -25,10 +25,10 @@ use crate::threads::Work;
 /// before. It should return without waiting for the job: a stale read is as quick as this call. It
 /// may panic: then so does that caller's `get_swr`, or that one's [`Job::run`] or poll, and the refresh is given up.
 ///
-/// The executor is dropped with the cache's last handle, by the thread that drops this; if another one is in
-/// `execute` just then, or begins, ends or gives up a refresh, by that. Jobs that it still keeps are given up with
-/// it. So before the last handle of a cache goes whose executor waits for its threads as it is dropped, let
-/// [`close_timeout`](crate::Cache::close_timeout) say that nothing runs any more.
+/// The executor is dropped with the cache's last handle, by the thread that drops the handle; or, if another thread
+/// is inside `execute` just then, or beginning, ending or giving up a refresh, by that thread. Jobs that it still
+/// keeps are given up with it. If dropping your executor waits for its threads, first let
+/// [`close_timeout`](crate::Cache::close_timeout) say that nothing runs any more, then drop the last handle.
 ///
 /// ```
 /// use std::sync::mpsc;
@@ -63,7 +63,8 @@ impl<F: Fn(Job) + Send + Sync + 'static> Executor for F {
 /// refresh returned it: for tests and replays.
 ///
 /// The one documented exception to "a stale read never blocks". The value that is served was chosen
-/// before: the caller gets the old one.
+/// before: the caller gets the old one. Not for async fetches that wait for something which only the calling
+/// thread drives, such as a timer of a runtime with one thread: that call never returns.
 ///
 /// ```
 /// use std::time::Duration;
@@ -87,7 +88,7 @@ impl Executor for CallerRuns {
     }
 }
 
-/// Blocking jobs go to `spawn_blocking`, the others to `spawn`.
+/// With the feature `tokio`: blocking jobs go to `spawn_blocking`, the others to `spawn`.
 ///
 /// ```
 /// use std::time::Duration;

@@ -150,10 +150,9 @@ impl Refresher {
         Refresher::dispatch(refresher, None);
     }
 
-    /// Hands out `first` and then what waits, as long as there are permits. A job that ends inside
-    /// this very loop, on this thread, leaves the next one to it: a loop, never recursion. What ends or is
-    /// queued in the middle of a job that this loop runs does not wait for that job, which keeps its permit
-    /// meanwhile: there are no more levels than permits.
+    /// Hands out `first` and then what waits, as long as there are permits. A permit that is returned inside this very
+    /// loop, on this thread, is served by it: a loop, never recursion. But what is returned or queued in the middle of a
+    /// job that the loop runs does not wait for that job: a loop of its own, at most one for each permit.
     fn dispatch(refresher: &Arc<Self>, first: Option<Job>) {
         if first.is_none() && nest::is_inside_but(the_loop(refresher), a_job(refresher)) {
             return;

@@ -20,11 +20,12 @@ use crate::sync::{Held, Published, SLOTS};
 const LOW: u64 = 0x0101_0101_0101_0101 >> (64 - 8 * SLOTS);
 const HIGH: u64 = LOW << 7;
 const USES_AT: usize = 48;
-/// What two use bits say: of a value that the hand may take,
+// What two use bits say.
+/// The hand may take it.
 pub(super) const UNUSED: u64 = 0;
-/// of a newcomer that nobody asked for yet,
+/// A newcomer that nobody asked for yet.
 pub(super) const PROBATION: u64 = 1;
-/// and of what was used since the hand came by: the most they count to.
+/// Used since the hand came by; the most that two bits count to.
 pub(super) const MOST_USES: u64 = 3;
 
 const PASSED: u64 = 0xffff_ffff;

@@ -63,9 +63,9 @@ impl<K, V, E> Table<K, V, E> {
     /// The second look of whoever has claimed a load, or started one that was queued: whether what it was
     /// claimed on is still what is published. If not, the load is [`overtaken`](Table::overtaken).
     ///
-    /// Who replaced it but has not closed it yet let the claim through, and what is queued does not learn of a
-    /// delete; the next value may be there already, and no fetch may start for it. The look may drop what
-    /// came after: make the duty first.
+    /// A writer that has replaced the cell and not yet closed the word lets a claim succeed, and what is queued does not
+    /// learn of a delete; the next value may be there already, and no fetch may start for it. The look may run
+    /// destructors, of what came after: make the duty first.
     pub(crate) fn is_current(&self, pos: Pos, s: *const Snapshot<K, V, E>) -> bool {
         self.buckets[pos.bucket].cell(pos.slot).is(s)
     }

@@ -28,8 +28,8 @@ const MOST_STEPS: usize = 4_096;
 /// Evictions that one value may cost.
 const MOST_EVICTIONS: usize = 16;
 
-/// What one that goes is to leave behind, and for which place: what stands there is no victim, be it the
-/// value that is replaced, or one that a write put there a moment ago.
+/// What an eviction is to free, and for which place: what stands in that place is no victim, be it the value that is
+/// replaced, or one that a write put there a moment ago.
 #[derive(Clone, Copy)]
 enum Want {
     Unit(Pos),
@@ -147,8 +147,8 @@ impl<K, V, E> Table<K, V, E> {
         Some(taken)
     }
 
-    /// Begins the probation of the key at `pos`, if it is to have one: whose is over by that. Not its own,
-    /// where a `set` has published it meanwhile.
+    /// Begins the probation of the key at `pos`, if it is to have one. Returns the place of the key whose probation
+    /// ends by that, unless it is `pos` again, which a `set` has published meanwhile.
     fn admit(&self, pos: Pos) -> Option<Pos> {
         if self.buckets[pos.bucket].uses(pos.slot) != PROBATION {
             return None;

@@ -27,9 +27,8 @@ pub(crate) type Entry<K, V, E> = (Pos, Arc<Snapshot<K, V, E>>);
 enum Met<R> {
     /// It does not count.
     Pass,
-    /// It changed: look at the same cell again. So did a closed one, even if somebody else took it
-    /// out: a set that found it before it was closed may have renewed it there, which inserts nothing
-    /// and bumps nothing.
+    /// It changed: look at the same cell again. After a closed entry too, whoever took it out: a set that found it
+    /// before it was closed may have renewed it in place, which inserts nothing and bumps nothing.
     Again,
     Stop(R),
 }

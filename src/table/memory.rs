@@ -114,7 +114,8 @@ impl Ghosts {
         Ghosts((0..words).map(|_| AtomicU64::new(0)).collect())
     }
 
-    /// A lost mark is a key that is on probation once more, a false one (a mark is a byte) one that is not.
+    /// If a mark is lost, its key is on probation once more; if one matches falsely, as a byte may, a key that should be
+    /// is not.
     fn place(&self, hash: u32) -> (&AtomicU64, u64) {
         let at = ((u64::from(hash) * self.0.len() as u64) >> 32) as usize;
         // The bits that choose the word must not be the mark.
@@ -141,8 +142,8 @@ impl Ghosts {
 
 /// A bound: no value is past its windows before it, so nobody need look for one.
 ///
-/// Once it is reached the scout does. A turn of his sees every value that was there when it began, and hears
-/// of those that are published meanwhile: the earliest of them is the bound when it ends.
+/// Once it is reached the scout makes a turn, which sees every value that was there when it began, and is told of
+/// those that are published meanwhile. The earliest end among them is the bound after the turn.
 pub(super) struct Horizon {
     pub(super) scout: Hand,
     bound: AtomicU64,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use lastcache::{Job, ManualClock};
 
-use super::controlled::{Cache, STALE, builder, go};
+use super::controlled::{Cache, Error, STALE, builder, go};
 use super::fetches::{Gate, absurd};
 use super::support::{block_on, turns};
 
@@ -162,6 +162,36 @@ fn a_joiner_bounds_its_wait_with_the_runtimes_own_timeout() {
         assert_eq!(leader.await.expect("no panic").expect("led"), 7);
         assert_eq!(cache.get_async(&1, absurd()).await.expect("fresh"), 7);
     });
+}
+
+/// A fetch that needs a runtime finds one only where it is told to be polled.
+#[test]
+fn the_caches_own_thread_is_in_no_runtime() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build();
+    let runtime = runtime.expect("a runtime");
+    for spawns in [false, true] {
+        let clock = ManualClock::new();
+        let builder = builder(&clock);
+        let builder =
+            if spawns { builder.executor(|job: Job| drop(tokio::spawn(job))) } else { builder };
+        let cache: Cache = builder.build().expect("the settings agree");
+        let needs_it = || async {
+            drop(tokio::runtime::Handle::current());
+            Ok(11)
+        };
+        let (refreshed, stats) = runtime.block_on(async {
+            assert!(matches!(cache.get_async(&1, needs_it()).await, Ok(11)), "its caller is in it");
+            clock.set(STALE);
+            let served = cache.get_swr_async(&1, needs_it()).await.expect("stale");
+            (served.refresh().expect("started").await, cache.stats())
+        });
+        if spawns {
+            assert!(refreshed.is_ok());
+        } else {
+            assert!(matches!(refreshed, Err(Error::Panicked)));
+            assert_eq!(stats.panics, 1);
+        }
+    }
 }
 
 #[cfg(feature = "tokio")]

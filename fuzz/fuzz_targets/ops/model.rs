@@ -1,4 +1,4 @@
-//! The cache beside the naive one: with more capacity than keys nothing is evicted, and both must say
+//! The cache, called by any of its fronts, beside the naive one: with more capacity than keys nothing is evicted, and both must say
 //! the same, call by call.
 //!
 //! Each has a clock of its own, that its fetches move; after each step both show the same time. The
@@ -6,6 +6,7 @@
 //! and sums past the end are never for both.
 
 use std::borrow::Borrow;
+use std::cell::RefCell;
 use std::fmt::Debug;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::time::Duration;
 
 use arbitrary::Arbitrary;
-use lastcache::{BackOff, Cache, CallerRuns, ManualClock, Verdict};
+use lastcache::{BackOff, Cache, CallerRuns, Error, ManualClock, Reader, Served, Verdict};
 
 use super::hashing::Hashing;
 use super::naive::{self, Naive};
@@ -22,6 +23,7 @@ use super::said::{
     Said, left, naive_left, naive_told, naive_why, told, unless_panicked as caught, why,
 };
 use super::span::{NEVER, Span, back, now};
+use super::tasks::block_on;
 
 const CAPACITY: usize = 64;
 const _: () = assert!(CAPACITY > KEYS as usize);
@@ -29,12 +31,74 @@ const _: () = assert!(CAPACITY > KEYS as usize);
 /// A cache with room for all keys, and what is done to it.
 #[derive(Arbitrary, Debug)]
 pub struct Roomy {
+    front: Front,
     hashing: Hashing,
     ttl: Span,
     stale_while_revalidate: Span,
     stale_if_error: Span,
     back_off: (Span, Span),
     ops: Vec<Op>,
+}
+
+/// Who calls: plainly, with hot sets behind the plain calls, through a `Reader`, or as a task.
+#[derive(Arbitrary, Clone, Copy, Debug, PartialEq, Eq)]
+enum Front {
+    Plain,
+    HotSets,
+    Reader,
+    Tasks,
+}
+
+/// One who calls the cache by one front.
+struct Caller<K: Key> {
+    front: Front,
+    cache: Cache<K, u32, Fault, Hashing>,
+    reader: RefCell<Reader<K, u32, Fault, Hashing>>,
+}
+
+impl<K: Key> Caller<K> {
+    fn get(
+        &self,
+        key: &K::Ref,
+        fetch: impl FnOnce() -> Result<u32, Fault>,
+    ) -> Result<u32, Error<Fault>> {
+        match self.front {
+            Front::Plain | Front::HotSets => self.cache.get(key, |_| fetch()),
+            Front::Reader => self.reader.borrow_mut().get(key, |_| fetch()),
+            Front::Tasks => block_on(self.cache.get_async(key, async { fetch() })),
+        }
+    }
+
+    fn get_stale(
+        &self,
+        key: &K::Ref,
+        fetch: impl FnOnce() -> Result<u32, Fault>,
+    ) -> Result<Served<K, u32, Fault>, Error<Fault>> {
+        match self.front {
+            Front::Plain | Front::HotSets => self.cache.get_stale(key, |_| fetch()),
+            Front::Reader => self.reader.borrow_mut().get_stale(key, |_| fetch()),
+            Front::Tasks => block_on(self.cache.get_stale_async(key, async { fetch() })),
+        }
+    }
+
+    fn get_swr(
+        &self,
+        key: &K::Ref,
+        fetch: impl FnOnce() -> Result<u32, Fault> + Send + 'static,
+    ) -> Result<Served<K, u32, Fault>, Error<Fault>> {
+        match self.front {
+            Front::Plain | Front::HotSets => self.cache.get_swr(key, |_| fetch()),
+            Front::Reader => self.reader.borrow_mut().get_swr(key, |_| fetch()),
+            Front::Tasks => block_on(self.cache.get_swr_async(key, async { fetch() })),
+        }
+    }
+
+    fn peek(&self, key: &K::Ref) -> Option<Served<K, u32, Fault>> {
+        match self.front {
+            Front::Reader => self.reader.borrow_mut().peek(key),
+            _ => self.cache.peek(key),
+        }
+    }
 }
 
 /// A key that is looked up by its borrowed form.
@@ -71,7 +135,7 @@ struct Side<C> {
     runs: Arc<AtomicU32>,
 }
 
-type Real<K> = Side<Cache<K, u32, Fault, Hashing>>;
+type Real<K> = Side<Caller<K>>;
 type Model<K> = Side<Naive<K, u32, Fault, Hashing>>;
 
 impl Roomy {
@@ -99,10 +163,13 @@ impl Roomy {
                 Fault::NoMore => Verdict::Remove,
             })
             .executor(CallerRuns)
+            .thread_hot_set(if self.front == Front::HotSets { 8 } else { 0 })
             .clock(&clock)
             .build()
             .expect("the settings agree");
-        Side { cache, clock, runs: Arc::default() }
+        let reader = RefCell::new(cache.reader());
+        let caller = Caller { front: self.front, cache, reader };
+        Side { cache: caller, clock, runs: Arc::default() }
     }
 
     fn model<K: Key>(&self) -> Model<K> {
@@ -129,23 +196,22 @@ impl Roomy {
 
 impl<K: Key> Real<K> {
     fn step(&self, op: Op, value: u32) -> Said {
-        let Self { cache, clock, runs } = self;
+        let Self { cache: caller, clock, runs } = self;
+        let cache = &caller.cache;
+        let fetch = |plan| fetch(plan, clock, runs, move || value);
         match op {
             Op::Get(key, plan) => {
-                let fetch = fetch(plan, clock, runs, move || value);
-                Said::Value(cache.get(K::of(key).borrow(), |_| fetch()).map_err(why))
+                Said::Value(caller.get(K::of(key).borrow(), fetch(plan)).map_err(why))
             }
             Op::GetStale(key, plan) => {
-                let fetch = fetch(plan, clock, runs, move || value);
-                let got = cache.get_stale(K::of(key).borrow(), |_| fetch());
+                let got = caller.get_stale(K::of(key).borrow(), fetch(plan));
                 Said::Served(got.map(told).map_err(why))
             }
             Op::GetSwr(key, plan) => {
-                let fetch = fetch(plan, clock, runs, move || value);
-                let got = cache.get_swr(K::of(key).borrow(), |_| fetch());
+                let got = caller.get_swr(K::of(key).borrow(), fetch(plan));
                 Said::Served(got.map(told).map_err(why))
             }
-            Op::Peek(key) => Said::Seen(cache.peek(K::of(key).borrow()).map(told)),
+            Op::Peek(key) => Said::Seen(caller.peek(K::of(key).borrow()).map(told)),
             Op::Set(key) => Said::Flag(cache.set(K::of(key), value)),
             Op::Delete(key) => Said::Flag(cache.delete(K::of(key).borrow())),
             Op::Ttl(key) => Said::Left(cache.ttl(K::of(key).borrow()).map(left)),
@@ -237,7 +303,7 @@ pub fn run<K: Key>(roomy: &Roomy) {
         assert_eq!(real.trail(), model.trail(), "after step {value}: {op:?}");
     }
     assert_eq!(real.step(Op::Walk, 0), model.step(Op::Walk, 0), "in the end");
-    let (stats, counted) = (real.cache.stats(), model.cache.stats());
+    let (stats, counted) = (real.cache.cache.stats(), model.cache.stats());
     assert_eq!(
         (stats.hits, stats.stale_hits, stats.misses, stats.loads, stats.failures),
         (counted.hits, counted.stale_hits, counted.misses, counted.loads, counted.failures)

@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{GONE, Got, STALE, Small, one_home};
+use super::support::{GONE, Got, STALE, Small, at, one_home};
 use crate::policy::Ask;
 use crate::table::Fate;
 
@@ -72,6 +72,24 @@ fn m11_no_load_starts_for_a_value_that_is_there() {
         };
         assert_eq!(small.set(7, 2, STALE), Fate::Stored);
         getter.join().unwrap();
+        small.check_rest();
+    });
+}
+
+#[test]
+fn m11_a_purge_beside_a_load_of_what_is_gone_keeps_its_value() {
+    model(2, || {
+        // With room to spare: a purge gives a unit back after its value is gone.
+        let small = Small::new(2, one_home);
+        assert_eq!(small.set(7, 0, 0), Fate::Stored);
+        let purger = {
+            let small = small.clone();
+            thread::spawn(move || small.table().purge(at(GONE)))
+        };
+        let got = small.get(7, GONE, 1);
+        assert_eq!(got, Got::Led(Some(1), Fate::Stored));
+        assert!(purger.join().unwrap() <= 1);
+        assert_eq!((small.peek(7, GONE), small.table().len()), (Some(1), 1));
         small.check_rest();
     });
 }

@@ -26,7 +26,7 @@ impl Verdict {
         match self {
             Self::Met => "met",
             Self::Missed => "MISSED",
-            Self::OutOfReach => "OUT OF REACH",
+            Self::OutOfReach => "MISSED, as its floor does",
             Self::Reported => "reported",
             Self::NotMeasured => "not measured",
         }

@@ -79,7 +79,7 @@ fn aims(aims: &[Judged]) -> String {
     let [met, missed, beyond, absent] =
         [Verdict::Met, Verdict::Missed, Verdict::OutOfReach, Verdict::NotMeasured].map(count);
     let mut text = format!(
-        "<p>{met} met, {missed} missed, {beyond} out of reach, {absent} not measured in this run. {FLOORS}</p>"
+        "<p>{met} met, {missed} missed, {beyond} missed as their first floor does, {absent} not measured in this run. {FLOORS}</p>"
     );
     add(
         &mut text,

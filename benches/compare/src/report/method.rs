@@ -12,8 +12,9 @@ pub(crate) const METHOD: &[&str] = &[
     "All candidates hash with foldhash's FixedState (TinyUFO cannot: ahash; cached hashes with it for the shard, and in it with ahash), \
      hold the same keys and values, and are asked to honour a TTL: their own if they have one, else a deadline beside the value, \
      compared with the kernel's coarse monotonic clock on every read. The workload `default hit` asks \
-     each for its own hasher and no TTL, and `async hit` three of those that answer tasks by these calls: futures \
-     that are ready at the first poll.",
+     each for its own hasher and no TTL. `async hit` asks three of those that answer tasks, by futures that are ready at the first \
+     poll: lastcache and quick_cache by their load-or-get, moka by its `get`, which does less. quick_cache's plain `get` waits for no load \
+     either, so a task may call that: then its rows of threads count for tasks too.",
     "Every candidate is built for exactly the keys of the workload, or for the least more (2 % to 8 \
      times) with which it keeps them all: sharded caches evict before they are full. Time per operation \
      is what each thread sees: the time of all threads by all their calls, the measuring loop included, which is a row of its own. Where \
@@ -34,8 +35,8 @@ pub(crate) const METHOD: &[&str] = &[
 pub(crate) const FLOORS: &str = "The first floor of a hit is what would be left of the figure if an oracle kept a place of its \
     own for every hash: clock, hash, the read of the value that it leads to through arc-swap (through its `Cache` for a \
     `Reader`), one comparison of the key, the deadline. No table to search, no counters, no use bits. Of a \
-    percentile it is that beside a writer, which publishes and does nothing else. What misses its aim is out of reach of whatever publishes \
-    through arc-swap where this floor misses it too. The second is the same with a table in the oracle's place, of lastcache's shape and load and with \
+    percentile it is that beside a writer, which publishes and does nothing else. Where this floor misses an aim too, nothing that publishes \
+    through arc-swap can meet it. The second is the same with a table in the oracle's place, of lastcache's shape and load and with \
     values in as many bytes, and nothing else: what it misses no lastcache of this shape can reach.";
 
 /// What is known to distort a run.
