@@ -1,4 +1,4 @@
-//! A thread that calls the cache in every way, and checks each answer.
+//! A thread that calls the cache, half of the time through a reader, and checks each answer.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::{Duration, Instant};
 
-use lastcache::{Error, Served, State};
+use lastcache::{Error, Reader, Served, State};
 use rand::rngs::SmallRng;
 use rand::{RngExt, SeedableRng};
 
@@ -23,11 +23,12 @@ const HELD: usize = 12;
 pub(crate) fn work(scene: &Arc<Scene>, seed: u64, until: Instant) {
     let mut dice = SmallRng::seed_from_u64(seed);
     let mut held = VecDeque::new();
+    let mut reader = scene.cache.reader();
     for _ in 0..dice.random_range(100..20_000) {
         if Instant::now() >= until {
             break;
         }
-        let served = call(scene, &mut dice);
+        let served = call(scene, &mut reader, &mut dice);
         scene.calls.fetch_add(1, SeqCst);
         if let Some(served) = served
             && dice.random_ratio(1, 16)
@@ -49,23 +50,42 @@ fn key(scene: &Scene, dice: &mut SmallRng) -> u32 {
     dice.random_range(0..few.min(scene.keys))
 }
 
-fn call(scene: &Arc<Scene>, dice: &mut SmallRng) -> Option<Served<u32, Value, &'static str>> {
+fn call(
+    scene: &Arc<Scene>,
+    reader: &mut Reader<u32, Value, &'static str>,
+    dice: &mut SmallRng,
+) -> Option<Served<u32, Value, &'static str>> {
     let (key, kind) = (key(scene, dice), dice.random_range(0..32));
     let asked = scene.time.now();
+    let by_reader = dice.random();
     match kind {
         0..=7 => get(scene, dice, key, |fetch| {
-            scene.cache.get_with(&key, |value| value.is_of(key), fetch).map(|whole| {
+            let read = |value: &Value| value.is_of(key);
+            let whole = if by_reader {
+                reader.get_with(&key, read, fetch)
+            } else {
+                scene.cache.get_with(&key, read, fetch)
+            };
+            whole.map(|whole| {
                 scene.faults.check("no foreign value", whole, || format!("for {key}"));
                 None
             })
         }),
         8..=15 => get(scene, dice, key, |fetch| {
-            let answer = scene.cache.get_stale(&key, fetch);
+            let answer = if by_reader {
+                reader.get_stale(&key, fetch)
+            } else {
+                scene.cache.get_stale(&key, fetch)
+            };
             judge(scene, key, asked, &answer);
             answer.map(Some)
         }),
         16..=25 => get(scene, dice, key, |fetch| {
-            let answer = scene.cache.get_swr(&key, fetch);
+            let answer = if by_reader {
+                reader.get_swr(&key, fetch)
+            } else {
+                scene.cache.get_swr(&key, fetch)
+            };
             judge(scene, key, asked, &answer);
             answer.map(Some)
         }),
@@ -82,6 +102,10 @@ fn call(scene: &Arc<Scene>, dice: &mut SmallRng) -> Option<Served<u32, Value, &'
             scene.faults.check("no foreign value", whole, || "in an iteration".into());
             None
         }
+        28 if dice.random_ratio(1, 64) => {
+            scene.cache.purge();
+            None
+        }
         29 => {
             let (len, capacity) = (scene.cache.len(), scene.cache.capacity());
             scene.faults.check("residents within capacity", len <= capacity, || format!("{len}"));
@@ -93,7 +117,7 @@ fn call(scene: &Arc<Scene>, dice: &mut SmallRng) -> Option<Served<u32, Value, &'
             None
         }
         _ => {
-            let served = scene.cache.peek(&key)?;
+            let served = if by_reader { reader.peek(&key)? } else { scene.cache.peek(&key)? };
             let windows = scene.windows;
             let last = windows.ttl + windows.revalidate.max(windows.if_error);
             whole(scene, key, asked, &served, last);
