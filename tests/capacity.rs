@@ -369,8 +369,9 @@ fn an_uncached_fetch_that_asks_for_its_own_key_is_refused_and_for_another_is_not
                 let got = ask(2, &|| {
                     assert!(matches!(ask(1, &|| Ok(10)), Err(Error::Reentrant)));
                     assert!(matches!(ask(2, &|| Ok(10)), Err(Error::Reentrant)));
-                    // The same key of another cache.
-                    assert_eq!(of(1).get(&1, |_| Ok(11)).unwrap(), 11);
+                    // The same key of another cache, which has no slot left either.
+                    let other = of(1);
+                    hang(&other, 100, &|| assert_eq!(other.get(&1, |_| Ok(11)).unwrap(), 11));
                     Ok(20)
                 });
                 Ok(got.unwrap() + 1)
