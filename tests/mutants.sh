@@ -22,6 +22,17 @@ limit=120
 paths=(Cargo.toml Cargo.lock src tests benches examples docs README.md)
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-$root/target/mutants}
 
+# What is not this crate's own was built by `cargo test` already, if that came before.
+seed() {
+    local from=$root/target/debug to=$CARGO_TARGET_DIR/debug
+    [[ -d $from/.fingerprint && ! -d $to ]] || return 0
+    mkdir -p "$to/deps"
+    cp -a "$from/.fingerprint" "$from/build" "$to"
+    rm -rf "$to"/.fingerprint/lastcache-*
+    find "$from/deps" -type f -name '*.*' ! -name '*lastcache*' -exec cp -a -t "$to/deps" {} +
+}
+[[ ${1:-} == --list ]] || seed
+
 build() {
     local out
     out=$(cd "$work/tree" && cargo test --test "$1" --no-run 2>&1) || {
