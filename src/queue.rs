@@ -55,6 +55,7 @@ impl<T> Queue<T> {
 
     /// Gives reserved room back unused.
     pub(crate) fn vacate(&self) {
+        // Relaxed: as for `admit`.
         self.reserved.fetch_sub(1, Relaxed);
     }
 

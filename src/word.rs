@@ -64,6 +64,7 @@ impl<T> Word<T> {
     /// The tag and a count of one's own of what the word points to.
     pub(crate) fn look(&self) -> (Option<Arc<T>>, usize) {
         loop {
+            // Acquire: of a bare word, receives what the transition that wrote it published.
             let bits = self.bits.load(Acquire);
             if bits & !TAGS == 0 {
                 return (None, bits);

@@ -104,6 +104,7 @@ impl<T> Bucket<T> {
 
     /// The slots that are reserved.
     pub(crate) fn taken(&self) -> Slots {
+        // Acquire: as for `tags`.
         let free = Slots::exactly_free(self.tags.load(Acquire));
         Slots(!free.0 & HIGH)
     }

@@ -27,9 +27,7 @@ impl Memory {
             evictions: Evictions(AtomicU64::new(0)),
         }
     }
-}
 
-impl Memory {
     pub(super) fn bytes(capacity: usize) -> usize {
         let (places, ghosts) = (capacity.div_ceil(SHARE), capacity.saturating_mul(GHOSTS));
         ghosts.saturating_add(places.saturating_mul(size_of::<AtomicU32>()))
