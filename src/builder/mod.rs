@@ -272,10 +272,11 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     ///
     /// At most one value for each spot: the one that was published when that spot was read last. One that was
     /// replaced, deleted or evicted since lives on until this thread reads the spot again, another key takes it
-    /// there, or the thread ends. [`close`](Cache::close), or the drop of the last handle, ends the hot sets
-    /// of all threads: the closing thread's at once (unless it closes in the middle of a read from there), each
-    /// other's at its next call of the `get` family on any cache that has such sets, or at its end. Until then what a thread holds also keeps the memory of the
-    /// table, but none of the other values. From `close` on the calls go on without.
+    /// there, or the thread ends. [`close`](Cache::close) and the drop of the last handle end the hot sets of all
+    /// threads: that of the calling thread at once (but for a `close` in the middle of a read from there), each
+    /// other's at that thread's next blocking call of the `get` family on any cache that has such sets, or at its end.
+    /// Until then what a thread holds also keeps the memory of the table, but none of the other values. From `close` on
+    /// the calls go on without.
     ///
     /// So leave it off where a value must be dropped as soon as it is replaced, or where threads rest for
     /// long; a [`Reader`](crate::Reader) can be made to [`forget`](crate::Reader::forget).
