@@ -21,7 +21,7 @@ files=(
     'core: background capacity'
     'duty: background rules single_flight tasks'
     'error: inference served single_flight'
-    'fifo: background tasks'
+    'fifo: background cancelled_waits tasks'
     'hot: bad_days reader thread_hot_set'
     'iter: bad_days capacity'
     'load: background bad_days rules single_flight tasks'
