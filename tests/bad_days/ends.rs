@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::future::{pending, ready};
 use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
+use std::panic::panic_any;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Waker};
@@ -11,7 +12,7 @@ use std::task::{Context, Waker};
 use lastcache::{Cache, CallerRuns, ManualClock, Verdict};
 
 use super::controlled::{Error, Failure, STALE, builder, ended, never};
-use super::destructors::Fragile;
+use super::destructors::{Bomb, Fragile};
 use super::tasks::at_once;
 use super::twice::{Shelf, first};
 
@@ -138,6 +139,29 @@ fn every_copy_of_a_key_may_panic_however_its_load_ends() {
     first(DESTRUCTOR, || cache.set(Key(1, Arc::clone(&dropped)), 11));
     assert_eq!((gone(), cache.len()), (1, 1));
     first(DESTRUCTOR, || drop(cache));
+}
+
+/// A value whose destructor panics with what panics as it goes.
+struct Mined(Shelf);
+
+impl Drop for Mined {
+    fn drop(&mut self) {
+        panic_any(Bomb(self.0.one()));
+    }
+}
+
+#[test]
+fn what_the_panic_of_a_destructor_carries_may_panic_behind_that_of_a_hook() {
+    let (clock, shelf) = (ManualClock::new(), Shelf::default());
+    let cache: Cache<u32, Mined, Failure> = builder(&clock)
+        .verdict(|_| Verdict::Remove)
+        .on_error(|_, _| panic!("hook"))
+        .build()
+        .expect("the settings agree");
+    assert!(cache.set(1, Mined(shelf.clone())));
+    clock.advance(STALE);
+    first("hook", || cache.get_stale(&1, |_| Err("no more")));
+    assert_eq!((shelf.gone(), cache.len()), (1, 0));
 }
 
 #[test]
