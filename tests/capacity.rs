@@ -11,15 +11,15 @@ mod tasks;
 
 use std::cell::{Cell, RefCell};
 use std::hash::{BuildHasherDefault, DefaultHasher, Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, OnceLock};
 use std::thread;
 use std::time::Duration;
 
 use bench::{Fault, Plain, Tray, down, never, panics, plain, secs};
 use constant::Constant;
 use fronts::{Caller, FRONTS, word};
-use lastcache::{Builder, Cache, Error, Lifetime, ManualClock};
+use lastcache::{Builder, Cache, Error, Lifetime, ManualClock, WeakCache};
 use tasks::{Bell, at_once};
 
 fn of(capacity: usize) -> Plain {
@@ -306,6 +306,40 @@ fn a_fetch_without_a_slot_runs_uncached_and_is_counted() {
         assert!(cache.is_empty());
     });
     assert!(cache.set(1, 1));
+}
+
+/// A `clear` empties the table part by part, and newcomers take the room that it gives back at once. Held up before
+/// its last part, it must not leave that with all its old values and its share of the new ones: no load there would find a
+/// slot.
+#[test]
+fn a_clear_that_is_held_up_midway_leaves_slots_in_every_group() {
+    const CAPACITY: u32 = 3_000;
+    type Own = Arc<OnceLock<WeakCache<u32, Slow, Fault, Steady>>>;
+    struct Slow(Own, Arc<AtomicUsize>);
+    impl Drop for Slow {
+        fn drop(&mut self) {
+            let left = self.1.fetch_sub(1, SeqCst) - 1;
+            let Some(cache) = self.0.get().and_then(WeakCache::upgrade) else { return };
+            if left != CAPACITY as usize / 5 {
+                return;
+            }
+            for key in 10_000..10_000 + CAPACITY {
+                let value = || Slow(Arc::default(), Arc::new(AtomicUsize::new(usize::MAX)));
+                assert!(cache.get_with(&key, |_| (), |_| Ok(value())).is_ok());
+            }
+        }
+    }
+    let (own, left) = (Own::default(), Arc::new(AtomicUsize::new(CAPACITY as usize)));
+    let builder = Cache::<u32, Slow>::builder().error_type().capacity(CAPACITY as usize);
+    let cache = builder.hasher(Steady::default()).build().unwrap();
+    assert!(own.set(cache.downgrade()).is_ok());
+    for key in 0..CAPACITY {
+        assert!(cache.set(key, Slow(Arc::clone(&own), Arc::clone(&left))));
+    }
+    cache.clear();
+    assert_eq!(left.load(SeqCst), 0);
+    let stats = cache.stats();
+    assert_eq!((stats.misses, stats.uncached), (CAPACITY.into(), 0));
 }
 
 #[test]

@@ -166,8 +166,11 @@ impl<K, V, E> Table<K, V, E> {
     /// all parts of its way.
     fn nth_slot(&self, n: usize) -> Pos {
         let at = n % self.slots();
-        let bucket = at / SLOTS * self.stride % self.buckets.len();
-        Pos { bucket, slot: at % SLOTS }
+        Pos { bucket: self.nth_bucket(at / SLOTS), slot: at % SLOTS }
+    }
+
+    pub(super) fn nth_bucket(&self, n: usize) -> usize {
+        n * self.stride % self.buckets.len()
     }
 
     fn slots(&self) -> usize {

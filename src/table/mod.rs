@@ -254,11 +254,18 @@ impl<K, V, E> Table<K, V, E> {
         group
     }
 
+    /// All buckets, in the order in which the hands come by them: what empties the table so, and is held up midway,
+    /// leaves every group as full as the others. Else newcomers, who take the room that was given back, would fill up
+    /// the part that is not emptied yet.
+    fn spread(&self) -> impl Iterator<Item = usize> {
+        (0..self.buckets.len()).map(|nth| self.nth_bucket(nth))
+    }
+
     /// Takes everything out, as `delete` would, key by key.
     pub(crate) fn clear(&self) {
         let mut first = First::default();
-        for (at, bucket) in self.buckets.iter().enumerate() {
-            for slot in bucket.taken() {
+        for at in self.spread() {
+            for slot in self.buckets[at].taken() {
                 first.of(|| self.empty(Pos { bucket: at, slot }));
             }
         }
@@ -269,8 +276,8 @@ impl<K, V, E> Table<K, V, E> {
     pub(crate) fn purge(&self, now: Tick) -> usize {
         let mut first = First::default();
         let mut purged = 0;
-        for (at, bucket) in self.buckets.iter().enumerate() {
-            for pos in bucket.taken().map(|slot| Pos { bucket: at, slot }) {
+        for at in self.spread() {
+            for pos in self.buckets[at].taken().map(|slot| Pos { bucket: at, slot }) {
                 first.of(|| purged += usize::from(self.take_gone(pos, now)));
             }
         }
