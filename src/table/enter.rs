@@ -167,9 +167,15 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Reserves a slot for a key: a free one in its group, or one of a gone entry's or an idle
     /// placeholder's. Never a servable value's, so a wave of cold loads cannot flush the cache.
+    ///
+    /// What it frees may go to somebody else, and then there may be more.
     fn reserve(&self, hashed: Hashed, now: Tick) -> Option<Pos> {
-        self.reserve_free(hashed)
-            .or_else(|| self.reclaim(hashed, now).then(|| self.reserve_free(hashed)).flatten())
+        loop {
+            let free = self.reserve_free(hashed);
+            if free.is_some() || !self.reclaim(hashed, now) {
+                return free;
+            }
+        }
     }
 
     fn reserve_free(&self, hashed: Hashed) -> Option<Pos> {

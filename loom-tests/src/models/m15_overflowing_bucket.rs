@@ -3,7 +3,7 @@
 use loom::thread;
 
 use super::model;
-use super::support::{Got, NOW, Small, Step, light, looking, one_home, spared};
+use super::support::{GONE, Got, NOW, Small, Step, light, looking, one_home, spared};
 use crate::policy::Ask;
 use crate::sync::Arc;
 use crate::table::Fate;
@@ -87,6 +87,24 @@ fn m15_who_finds_no_slot_leaves_nothing_behind() {
             "all slots are taken"
         );
         drop(claim);
+        small.check_rest();
+    });
+}
+
+/// The slot that one of them frees may go to the other, and there are more.
+#[test]
+fn m15_two_who_enter_where_all_are_gone_find_a_slot_each() {
+    model(1, || {
+        let small = Small::new(4, one_home);
+        for key in 1..=4 {
+            assert_eq!(small.set(key, 0, 0), Fate::Stored);
+        }
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.claim_alone(7, GONE))
+        };
+        let mine = small.claim_alone(8, GONE);
+        drop((mine, other.join().unwrap()));
         small.check_rest();
     });
 }
