@@ -14,7 +14,7 @@ quick=(go_v1 iteration settings)
 # Long tests, random programs and stress: what is ordinary shows in the others.
 long=(200_000 model:: one_hash_for program:: table:: ten_thousand under_threads while_the_cache_closes)
 files=(
-    'answer: background counters rules single_flight tasks'
+    'answer: background capacity counters rules single_flight tasks'
     'builder/check: bad_days inference'
     'builder/mod: background capacity inference thread_hot_set'
     'cache: background capacity'
