@@ -100,14 +100,18 @@ impl<P, F> Flight<P, F> {
         self.outcome.get()
     }
 
-    /// Ends the flight with `outcome` unless it has one. Who did it has everybody to wake.
-    pub(crate) fn settle(&self, outcome: Outcome<P, F>) -> Option<Waking<'_>> {
-        self.outcome.settle(outcome).is_ok().then(|| Waking(&self.waiters))
+    /// Ends the flight with `outcome` unless it has one. Everybody is to be woken even then: whoever set that
+    /// one may be held up before it woke them all, in somebody's waker for one.
+    pub(crate) fn settle(&self, outcome: Outcome<P, F>) -> Waking<'_> {
+        // Last, as what is given back may panic as it goes.
+        let waking = Waking(&self.waiters);
+        drop(self.outcome.settle(outcome));
+        waking
     }
 
-    /// As `settle`, and wakes everybody at once: whether this did it.
-    pub(crate) fn complete(&self, outcome: Outcome<P, F>) -> bool {
-        self.settle(outcome).is_some()
+    /// As `settle`, and wakes everybody at once.
+    pub(crate) fn complete(&self, outcome: Outcome<P, F>) {
+        drop(self.settle(outcome));
     }
 }
 

@@ -275,7 +275,7 @@ impl<K, V, E> Drop for Ending<'_, K, V, E> {
     fn drop(&mut self) {
         let (flight, mut first, mut waking) = (self.lease.flight(), First::default(), None);
         let outcome = mem::replace(&mut self.outcome, Abandoned);
-        first.of(|| waking = flight.settle(outcome));
+        first.of(|| waking = Some(flight.settle(outcome)));
         first.of(|| self.table.retire(self.place, flight));
         // Last, whatever panics before.
         drop(waking);

@@ -138,3 +138,44 @@ fn who_joined_a_cold_load_is_woken_although_its_keys_destructor_panics() {
     drop(joiner);
     assert_eq!(cache.get(&key, |_| Ok(1)).expect("the key is free"), 1);
 }
+
+/// Does something once, when it is woken.
+struct Errand(Mutex<Option<Box<dyn FnOnce() + Send>>>);
+
+impl Wake for Errand {
+    fn wake(self: Arc<Self>) {
+        let errand = self.0.lock().expect("one thread").take();
+        errand.into_iter().for_each(|errand| errand());
+    }
+}
+
+/// The set wakes whoever joined last first, and is not through with that when the leader ends.
+#[test]
+fn who_joined_is_woken_by_its_leader_though_a_set_that_came_first_is_held_up() {
+    let cache: Cache = builder(&ManualClock::new()).build().expect("the settings agree");
+    let bells = [Bell::new(), Bell::new()];
+    let lead = |cache: Cache, bell: Arc<Bell>| async move {
+        let led = cache.get_async(&1, async {
+            turns(1).await;
+            Ok(1)
+        });
+        assert_eq!(led.await.expect("the set's"), 2);
+        assert_eq!(bell.rung(), 1, "the leader's call is over");
+    };
+    let mut leader = Box::pin(lead(cache.clone(), Arc::clone(&bells[1])));
+    assert!(bells[0].poll(leader.as_mut()).is_pending());
+    let mut joiner = pin!(cache.get_async(&1, async { unreachable!("it joins") }));
+    assert!(bells[1].poll(joiner.as_mut()).is_pending());
+    let mut last = pin!(cache.get_async(&1, async { unreachable!("it joins") }));
+    let ended = Arc::new(AtomicBool::new(false));
+    let errand: Box<dyn FnOnce() + Send> = Box::new({
+        let (bell, ended) = (Arc::clone(&bells[0]), Arc::clone(&ended));
+        // What panics in a waker goes no further.
+        move || ended.store(bell.poll(leader.as_mut()).is_ready(), SeqCst)
+    });
+    let waker = Waker::from(Arc::new(Errand(Mutex::new(Some(errand)))));
+    assert!(last.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    assert!(cache.set(1, 2));
+    assert!(ended.load(SeqCst), "the leader ended well, and had woken the joiner");
+    assert_eq!(bells[1].rung(), 1, "once");
+}
