@@ -121,21 +121,23 @@ impl<F> State<F> {
     }
 
     /// Any committed state → CLOSED, by whoever replaced the snapshot in its cell. The flight that
-    /// was under way, if any: a read-modify-write, so no claim can slip in unseen.
+    /// was under way, or is done, if any: a read-modify-write, so no claim can slip in unseen.
     #[must_use]
     pub(crate) fn close(&self) -> Option<Arc<F>> {
         self.0.mark(CLOSED).0
     }
 
     /// IDLE or DONE → CLOSED, and never a flight: the first half of a removal that must not take
-    /// an entry somebody is loading.
+    /// an entry somebody is loading. Whether it is closed, be it by others: the exchange of the cell
+    /// tells who has taken it out.
     #[must_use]
     pub(crate) fn close_quiet(&self) -> bool {
-        match self.0.look() {
+        let closed = match self.0.look() {
             (None, IDLE) => self.step(View(None, IDLE), View(None, CLOSED)),
             (Some(f), DONE) => self.step(View(Some(&f), DONE), View(Some(&f), DONE | CLOSED)),
             _ => false,
-        }
+        };
+        closed || self.standing() == Standing::Closed
     }
 
     /// CLOSED `f` → CLOSED: a replaced snapshot keeps no ended flight, and so no later value.

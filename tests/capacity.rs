@@ -634,6 +634,49 @@ fn who_finds_that_the_last_slot_went_to_its_own_key_shares_it() {
     drop(loads);
 }
 
+/// A key whose clone does something first, and panics as it goes if it did.
+#[derive(PartialEq, Eq, Hash)]
+struct Brittle(u32, bool);
+
+impl Clone for Brittle {
+    fn clone(&self) -> Self {
+        let errand = ERRAND.with_borrow_mut(Option::take);
+        let breaks = errand.is_some();
+        errand.into_iter().for_each(|errand| errand());
+        Brittle(self.0, breaks)
+    }
+}
+
+impl Drop for Brittle {
+    fn drop(&mut self) {
+        assert!(!std::mem::take(&mut self.1), "a destructor");
+    }
+}
+
+/// As above, where the copy that found no slot panics as it goes: nothing is leaked.
+#[test]
+fn what_a_call_shares_whose_own_copy_of_the_key_panics_is_let_go() {
+    let value = std::sync::Arc::new(());
+    let key = |n| Brittle(n, false);
+    let cache: Cache<Brittle, std::sync::Arc<()>, Fault> =
+        Cache::builder().error_type().capacity(2).build().expect("the settings agree");
+    assert!(cache.set(key(2), value.clone()));
+    let keys: [Brittle; 10] = std::array::from_fn(|n| key(100 + n as u32));
+    let hangs = |key| {
+        let mut load = Box::pin(cache.get_async(key, std::future::pending()));
+        assert!(Bell::new().poll(load.as_mut()).is_pending());
+        load
+    };
+    let loads: Vec<_> = keys.iter().map(hangs).collect();
+    let (theirs, other) = (cache.clone(), value.clone());
+    ERRAND.set(Some(Box::new(move || assert!(theirs.set(Brittle(1, false), other)))));
+    assert!(panics(|| cache.set(key(1), value.clone())));
+    assert_eq!(cache.len(), 2);
+    drop(loads);
+    drop(cache);
+    assert_eq!(std::sync::Arc::strong_count(&value), 1);
+}
+
 #[test]
 fn a_purge_frees_what_is_past_its_windows_and_nothing_else() {
     let clock = ManualClock::new();

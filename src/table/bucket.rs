@@ -10,7 +10,7 @@
 //! published and down after its slot is free. *Bumps* order insertions of the bucket's keys.
 //!
 //! A slot is reserved by its tag before its cell is filled and freed by its tag after its cell is
-//! emptied, so a cell is written only by whoever holds its reservation.
+//! emptied, so an empty cell is filled only by whoever holds its reservation.
 
 use std::hash::BuildHasher;
 

@@ -22,7 +22,7 @@ use std::borrow::Borrow;
 use std::mem;
 
 use super::bucket::Hashed;
-use super::clock::Tally;
+use super::clock::{MOST_EVICTIONS, Tally};
 use super::{Pos, Table};
 use crate::panics::First;
 use crate::snapshot::{Failure, Flight, Lease, Outcome, Snapshot};
@@ -88,10 +88,13 @@ impl<K, V, E> Table<K, V, E> {
         let (fate, older) = match room {
             Some(room) => {
                 let cell = self.buckets[place.pos.bucket].cell(place.pos.slot);
-                match cell.replace_if(expected, Some(Arc::clone(n))) {
-                    Ok(replaced) => {
+                // Where a write came first, what that put there may be let go, if it is gone by then.
+                let mut replaced = Err(());
+                first.of(|| replaced = cell.replace_if(expected, Some(Arc::clone(n))));
+                match replaced {
+                    Ok(older) => {
                         room.spend();
-                        (Fate::Stored, replaced)
+                        (Fate::Stored, older)
                     }
                     Err(()) => (Fate::Late, None),
                 }
@@ -138,7 +141,8 @@ impl<K, V, E> Table<K, V, E> {
         let ending = Ending::of(self, place, lease);
         failure.masked &= !ending.lease.flight().is_detached();
         let older = if remove { place.expected.upgrade() } else { None };
-        let removed = older.as_ref().and_then(|s| self.remove(place.pos, s));
+        let mut removed = None;
+        first.of(|| removed = older.as_ref().and_then(|s| self.remove(place.pos, s)));
         let closed = removed.as_ref().and_then(|s| s.word.close());
         first.of(|| ending.with(Failed(Arc::new(failure))));
         first.of(|| drop(closed));
@@ -192,14 +196,15 @@ impl<K, V, E> Table<K, V, E> {
     where
         K: Eq + Clone,
     {
-        let mut displaced = false;
+        let mut displaced = 0;
         loop {
             let entry = self.entry(hashed, &n.key, || n.key.clone(), now);
             let Some((pos, s)) = entry else {
-                if displaced || !self.displace(hashed, now) {
+                // The slot that it gets may go to somebody else.
+                if displaced == MOST_EVICTIONS || !self.displace(hashed, now) {
                     return Fate::NoRoom;
                 }
-                displaced = true;
+                displaced += 1;
                 continue;
             };
             let old = s.has_value().then_some(s.weight);

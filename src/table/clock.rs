@@ -26,7 +26,7 @@ const LOOKS: usize = 24;
 /// Steps it takes at most while it looks for them, over slots and empty buckets.
 const MOST_STEPS: usize = 4_096;
 /// Evictions that one value may cost.
-const MOST_EVICTIONS: usize = 16;
+pub(super) const MOST_EVICTIONS: usize = 16;
 
 /// What an eviction is to free, and for which place: what stands in that place is no victim, be it the value that is
 /// replaced, or one that a write put there a moment ago.
@@ -177,7 +177,7 @@ impl<K, V, E> Table<K, V, E> {
         self.buckets.len() * SLOTS
     }
 
-    /// Twice around is as good as any number of times.
+    /// Twice around is as good as any number of times, for one who is alone at the hand.
     fn all_steps(&self) -> usize {
         2 * self.slots()
     }
@@ -186,8 +186,8 @@ impl<K, V, E> Table<K, V, E> {
         self.all_steps() <= MOST_STEPS
     }
 
-    /// Evicts one value and hands its unit to `taken`, unless somebody else was quicker; `false` when there
-    /// is nothing that may be taken. `released`: whose probation is over.
+    /// Evicts one value and hands its unit to `taken`, unless somebody else was quicker; `false` when it came by
+    /// nothing that may be taken. `released`: whose probation is over.
     ///
     /// The unit is handed over in the very step that frees it: what else was looked at may be dropped
     /// in here, and its destructor panic.

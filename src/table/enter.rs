@@ -15,6 +15,7 @@ use std::ops::ControlFlow::{Break, Continue};
 
 use super::bucket::Hashed;
 use super::{Pos, Table};
+use crate::panics::beside;
 use crate::snapshot::Snapshot;
 use crate::state::Standing;
 use crate::sync::Arc;
@@ -53,22 +54,42 @@ impl<K, V, E> Table<K, V, E> {
                 return Some(found);
             }
             let placeholder = Snapshot::placeholder(hashed.upper(), owned());
-            let Some(pos) = self.reserve(hashed, now) else {
+            let (placeholder, entered) =
+                beside(placeholder, |placeholder| self.enter(hashed, key, placeholder, now));
+            let Some(pos) = entered else {
+                // First, as its key's destructor may panic: what is half returned then is leaked.
+                drop(placeholder);
                 // The last slot may have gone to this very key.
                 return self.committed(hashed, key, now);
             };
-            let filled = self.buckets[pos.bucket]
-                .cell(pos.slot)
-                .replace_if(std::ptr::null(), Some(Arc::clone(&placeholder)));
-            debug_assert!(filled.is_ok(), "a reserved cell is empty");
-            let entering = Entering { table: self, pos, placeholder: &placeholder };
-            self.help(hashed, key, pos, &placeholder, now);
-            std::mem::forget(entering);
             if placeholder.word.standing() != Standing::Killed {
                 return Some((pos, placeholder));
             }
             drop(self.remove(pos, &placeholder));
         }
+    }
+
+    /// Publishes a placeholder and decides it; where it stands.
+    fn enter<Q>(
+        &self,
+        hashed: Hashed,
+        key: &Q,
+        placeholder: &Arc<Snapshot<K, V, E>>,
+        now: Tick,
+    ) -> Option<Pos>
+    where
+        K: Borrow<Q>,
+        Q: Eq + ?Sized,
+    {
+        let pos = self.reserve(hashed, now)?;
+        let filled = self.buckets[pos.bucket]
+            .cell(pos.slot)
+            .replace_if(std::ptr::null(), Some(Arc::clone(placeholder)));
+        debug_assert!(filled.is_ok(), "a reserved cell is empty");
+        let entering = Entering { table: self, pos, placeholder };
+        self.help(hashed, key, pos, placeholder, now);
+        std::mem::forget(entering);
+        Some(pos)
     }
 
     /// The committed entry of a key, with or without a value. Decides tentative ones of the key
@@ -170,17 +191,17 @@ impl<K, V, E> Table<K, V, E> {
     ///
     /// What it frees may go to somebody else, and then there may be more.
     fn reserve(&self, hashed: Hashed, now: Tick) -> Option<Pos> {
+        let uses = self.memory.ghosts.welcome(hashed.upper());
         loop {
-            let free = self.reserve_free(hashed);
+            let free = self.reserve_free(hashed, uses);
             if free.is_some() || !self.reclaim(hashed, now) {
                 return free;
             }
         }
     }
 
-    fn reserve_free(&self, hashed: Hashed) -> Option<Pos> {
+    fn reserve_free(&self, hashed: Hashed, uses: u64) -> Option<Pos> {
         let home = self.home(hashed.upper());
-        let uses = self.memory.ghosts.welcome(hashed.upper());
         for distance in 0..self.span() {
             let at = self.nth(home, distance);
             if let Some(slot) = self.buckets[at].reserve(hashed, uses) {
@@ -196,30 +217,33 @@ impl<K, V, E> Table<K, V, E> {
 
     /// Frees a slot of the group that holds nothing servable and nobody loads for.
     fn reclaim(&self, hashed: Hashed, now: Tick) -> bool {
-        self.in_group(hashed, |pos, s| {
-            !s.servable(&self.late, now) && s.word.close_quiet() && self.finish(pos, s, now)
-        })
+        self.free_one(hashed, now, |s| !s.servable(&self.late, now))
     }
 
     /// Frees a slot of the group by evicting a servable value that nobody loads: only for a `set`
     /// whose whole group is full, be it of a broken hasher's keys or of loads that hang.
     pub(super) fn displace(&self, hashed: Hashed, now: Tick) -> bool {
-        self.in_group(hashed, |pos, s| {
-            s.has_value() && s.word.close_quiet() && self.finish(pos, s, now)
-        })
+        self.free_one(hashed, now, Snapshot::has_value)
     }
 
-    fn in_group(
+    /// Frees the slot of one that `may` go, if nobody loads it; whether there was one, whoever took it out.
+    fn free_one(
         &self,
         hashed: Hashed,
-        free: impl Fn(Pos, &Arc<Snapshot<K, V, E>>) -> bool,
+        now: Tick,
+        may: impl Fn(&Snapshot<K, V, E>) -> bool,
     ) -> bool {
         let home = self.home(hashed.upper());
         let buckets = (0..self.span()).map(|distance| self.nth(home, distance));
         buckets.into_iter().any(|bucket| {
             self.buckets[bucket].taken().any(|slot| {
                 let pos = Pos { bucket, slot };
-                self.load(pos).is_some_and(|held| free(pos, held.arc()))
+                let Some(held) = self.load(pos) else { return false };
+                let closed = may(&held) && held.word.close_quiet();
+                if closed {
+                    self.finish(pos, &held, now);
+                }
+                closed
             })
         })
     }

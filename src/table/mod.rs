@@ -16,7 +16,7 @@
 //!
 //! What runs of the user's in here: `Eq` (and `Borrow`) while searching, and once where a write overtook a
 //! load; `Clone` (or `ToOwned`) of a key that enters; and `Drop` of what was displaced, always after the step that
-//! displaced it.
+//! displaced it, or of what was only looked at, where its last other holder let go of it meanwhile.
 
 mod bucket;
 mod claim;

@@ -76,6 +76,20 @@ fn m11_no_load_starts_for_a_value_that_is_there() {
     });
 }
 
+/// One thread is enough to show it.
+#[test]
+fn m11_an_eviction_that_stalls_is_finished_by_who_wants_the_room() {
+    model(1, || {
+        let small = full();
+        // The first half of an eviction.
+        let (_, s) = small.entry(7, STALE).expect("it is there");
+        assert!(s.word.close_quiet());
+        assert_eq!(small.set(8, 3, STALE), Fate::Stored);
+        assert_eq!((small.peek(7, STALE), small.table().evictions()), (None, 1));
+        small.check_rest();
+    });
+}
+
 #[test]
 fn m11_a_purge_beside_a_load_of_what_is_gone_keeps_its_value() {
     model(2, || {

@@ -67,6 +67,19 @@ fn m12_a_removal_that_stalls_is_finished_by_those_who_meet_it() {
     });
 }
 
+/// One thread is enough to show it.
+#[test]
+fn m12_a_removal_that_stalls_is_finished_by_a_purge() {
+    model(1, || {
+        let small = Small::new(2, one_home);
+        small.set(7, 0, 0);
+        let (_, gone) = small.entry(7, GONE).expect("it is there");
+        assert!(gone.word.close_quiet());
+        assert_eq!((small.table().purge(at(GONE)), small.table().len()), (1, 0));
+        small.check_rest();
+    });
+}
+
 /// The entry of 7 is closed by an eviction that stalls, and renewed by a set that found it before
 /// that: what is left of the set runs in the thread that is returned, and says whether it came first.
 fn closed_then_renewed(small: &std::sync::Arc<Small>) -> thread::JoinHandle<bool> {

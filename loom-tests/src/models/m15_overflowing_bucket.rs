@@ -2,8 +2,8 @@
 
 use loom::thread;
 
-use super::model;
 use super::support::{GONE, Got, NOW, Small, Step, light, looking, one_home, spared};
+use super::{large_model, model};
 use crate::policy::Ask;
 use crate::sync::Arc;
 use crate::table::Fate;
@@ -105,6 +105,39 @@ fn m15_two_who_enter_where_all_are_gone_find_a_slot_each() {
         };
         let mine = small.claim_alone(8, GONE);
         drop((mine, other.join().unwrap()));
+        small.check_rest();
+    });
+}
+
+/// One thread is enough to show it.
+#[test]
+fn m15_who_finds_the_only_slot_half_freed_gets_it() {
+    model(1, || {
+        let small = Small::new(4, one_home);
+        let loads = [1, 2, 3].map(|key| small.claim_alone(key, NOW));
+        assert_eq!(small.set(4, 0, 0), Fate::Stored);
+        let (_, gone) = small.entry(4, GONE).expect("it is there");
+        assert!(gone.word.close_quiet());
+        drop((small.claim_alone(8, GONE), loads));
+        small.check_rest();
+    });
+}
+
+/// A load displaces nothing, but may take the slot that a set got in a full group.
+#[test]
+fn m15_a_set_that_loses_the_slot_of_what_it_displaced_displaces_another() {
+    large_model(1, || {
+        let small = Small::new(4, one_home);
+        let loads = [1, 2].map(|key| small.claim_alone(key, NOW));
+        for key in [3, 4] {
+            assert_eq!(small.set(key, 0, NOW), Fate::Stored);
+        }
+        let other = {
+            let small = small.clone();
+            thread::spawn(move || small.lookup(7, Ask::IfError, NOW))
+        };
+        assert_eq!(small.set(8, 80, NOW), Fate::Stored);
+        drop((other.join().unwrap(), loads));
         small.check_rest();
     });
 }
