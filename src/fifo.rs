@@ -2,7 +2,7 @@
 //!
 //! A [`Pile`] is a list behind one word that is only ever taken whole: to add, take what is there,
 //! put it beneath, and put the whole back. So for a moment it looks empty to others while somebody
-//! adds. Its users' rule makes up for that: **whoever puts something in looks afterwards** whether
+//! adds, or takes one. Its users' rule makes up for that: **whoever puts something in looks afterwards** whether
 //! there is something to do. Puts and takes are read-modify-writes of one word, so of two threads the
 //! later one sees what the earlier one did before.
 
@@ -82,29 +82,27 @@ impl<T> Pile<T> {
 
     /// As `push`, without an allocation.
     pub(crate) fn push_node(&self, node: Box<Node<T>>) -> Result<(), Box<Node<T>>> {
-        let Err(mut back) = self.put(List(Some(node))) else { return Ok(()) };
-        let refused = back.top();
-        // What waited was in here when the end came: it is dropped, and its panics are no matter of
-        // whoever comes last.
-        contain(|| drop(back));
-        match refused {
-            Some(node) => Err(node),
-            None => unreachable!("what is refused is given back, the newest on top"),
-        }
+        self.put(node, List(None))
     }
 
-    fn put(&self, mut items: List<T>) -> Result<(), List<T>> {
+    /// Puts in what is in hand. Gives the top back when the pile has ended: what waited beneath is dropped, and its
+    /// panics are no matter of whoever comes last.
+    fn put(&self, mut top: Box<Node<T>>, mut beneath: List<T>) -> Result<(), Box<Node<T>>> {
         loop {
-            if let Some(others) = self.0.take() {
-                items.put_beneath(Some(others));
+            let mut others = self.take();
+            if !beneath.is_empty() {
+                // They came meanwhile, seldom many: the walk is over these.
+                others.put_beneath(beneath.0.take());
             }
-            let Some(top) = items.0.take() else { return Ok(()) };
+            top.below = others.0.take();
             match self.0.put(top) {
                 Ok(()) => return Ok(()),
-                Err(top) => items.0 = Some(top),
+                Err(back) => top = back,
             }
+            beneath = List(top.below.take());
             if self.0.is_ended() {
-                return Err(items);
+                contain(|| drop(beneath));
+                return Err(top);
             }
         }
     }
@@ -129,10 +127,10 @@ impl<T> Pile<T> {
     /// The one on top of `items`; the others go in here.
     fn take_one(&self, mut items: List<T>) -> Option<Box<Node<T>>> {
         let top = items.top()?;
-        if !items.is_empty() {
+        if let Some(next) = items.top() {
             // Refused only when the pile has ended: then what waits is dropped, whose panics are no
             // matter of whoever takes the next.
-            contain(|| drop(self.put(items)));
+            contain(|| drop(self.put(next, items)));
         }
         Some(top)
     }

@@ -4,7 +4,8 @@
 //! end closes the list, so nobody can sit down any more, and then every seat, so nobody can put a
 //! waker in any more; each waker it finds it owns, and wakes. A joiner that leaves takes its waker
 //! out; its seat stays and is taken over by a later joiner, so any number of cancelled waits
-//! leave no more seats behind than were taken at once.
+//! leave no more seats behind than were taken at once. (One more at a time, where a thread loses its processor
+//! between two steps of leaving a seat or taking one over: nobody waits for it.)
 //!
 //! A thread sits for as long as one call ([`Seat`]). A task may be polled with another waker each time
 //! and be dropped between two polls: its [`Stay`] is kept by the future, and with another waker it takes
@@ -17,8 +18,9 @@ use std::task::Waker;
 
 use crate::fifo::{Node, Pile};
 use crate::panics::{First, contain};
-use crate::sync::Arc;
+use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
+use crate::sync::{Arc, LOOKS, spin_loop};
 use crate::word::{Chain, Link, Slot};
 
 /// How to wake one joiner.
@@ -51,11 +53,13 @@ pub(crate) struct Waiters {
     places: Chain<Place>,
     /// Those that were left.
     left: Pile<Sitting>,
+    /// How many there are, if not more: whether it is worth while to look again where there seem to be none.
+    spare: AtomicUsize,
 }
 
 impl Waiters {
     pub(crate) fn new() -> Self {
-        Waiters { places: Chain::new(), left: Pile::new() }
+        Waiters { places: Chain::new(), left: Pile::new(), spare: AtomicUsize::new(0) }
     }
 
     /// Takes a seat for the calling thread; `None` when the flight has ended.
@@ -96,10 +100,7 @@ impl Waiters {
 
     /// A place that holds `wake`; `None` when the flight has ended.
     fn place(&self, wake: Wake) -> Option<Arc<Link<Place>>> {
-        // Who misses a seat that is just being left adds one.
-        if !self.left.is_empty()
-            && let Some(mut node) = self.left.pop_node()
-        {
+        if let Some(mut node) = self.spare_node() {
             node.item.wake = Some(wake);
             let Some(place) = node.item.left.take() else {
                 unreachable!("what is left says which place it is")
@@ -112,10 +113,28 @@ impl Waiters {
         self.places.push(place)
     }
 
+    /// Of a seat that was left; another thread may have the pile in hand for a moment.
+    fn spare_node(&self) -> Option<Box<Node<Sitting>>> {
+        // Relaxed, here and below: advice.
+        for _ in 0..LOOKS {
+            if self.spare.load(Relaxed) == 0 {
+                break;
+            }
+            let node = self.left.pop_node();
+            if node.is_some() {
+                self.spare.fetch_sub(1, Relaxed);
+                return node;
+            }
+            spin_loop();
+        }
+        None
+    }
+
     fn vacate(&self, place: &Arc<Link<Place>>) {
         if let Some(mut node) = place.0.take() {
             let wake = node.item.wake.take();
             node.item.left = Some(Arc::clone(place));
+            self.spare.fetch_add(1, Relaxed);
             // Before the waker goes, whose destructor may panic. This pile never ends.
             drop(self.left.push_node(node));
             drop(wake);

@@ -45,7 +45,7 @@ impl<T> Published<T> {
     ///
     /// `expected` must be kept from being freed by the caller, else its address proves nothing.
     /// arc-swap drops a refused `new` inside the call, so a caller that must not run user code
-    /// here passes a clone.
+    /// here passes a clone. What was found in its place may have lost its other holders by then, and goes here, too.
     pub(crate) fn replace_if(
         &self,
         expected: *const T,

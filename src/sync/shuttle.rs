@@ -30,6 +30,9 @@ pub(crate) mod thread {
 /// An array that lives as long as any of its owners.
 pub(crate) type Shared<T> = Arc<[T]>;
 
+/// How often a seat is looked for that another thread has in hand.
+pub(crate) const LOOKS: usize = 2;
+
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;
 
