@@ -47,12 +47,14 @@ where
     ///
     /// [`Error::Fetch`] with the fetch's error, shared by all who waited; [`Error::Panicked`] when
     /// the leader's fetch panicked; [`Error::Reentrant`] when called for its own key inside its fetch.
-    /// Each only if there is nothing to serve, or [`Verdict::Propagate`](crate::Verdict) asked for it.
+    /// Each only if there is nothing to serve, [`Verdict::Propagate`](crate::Verdict) or `Remove` asked for it, or the
+    /// key was deleted during the load.
     ///
     /// # Panics
     ///
     /// If this caller leads and its `fetch` panics, the panic goes on here once the key is free. Also
-    /// where the user's `Hash`, `Eq`, `Clone`, or a hook does.
+    /// where the key's `Hash`, `Eq`, `Borrow`, `ToOwned` or `Clone`, the value's `Clone`, or a hook does, or a
+    /// destructor: of the fetch, of what the call replaces, or of what it is the last to hold.
     ///
     /// # Cost
     ///
@@ -267,7 +269,7 @@ where
         };
         let fetched = load::fetch(&claim, fetch);
         if let Some(core) = core.upgrade() {
-            drop(load::end(&core, claim, fetched));
+            load::end_refresh(&core, claim, fetched);
         }
     }
 }
@@ -293,7 +295,9 @@ where
         Q: Eq + ToOwned<Owned = K> + ?Sized,
         F: FnOnce(&K) -> Result<V, E>,
     {
-        let served = match self.load(hashed, key, fetch) {
+        // What it captured may panic as it goes, beside a panic of the fetch.
+        let (read, served) = beside(read, |_| self.load(hashed, key, fetch));
+        let served = match served {
             Ok(served) => served,
             Err(error) => {
                 // Before the result is made, which would leak if what it holds panics as it goes.

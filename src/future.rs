@@ -313,7 +313,7 @@ where
         });
         let Some(fetched) = fetched.await else { return };
         if let Some(core) = core.upgrade() {
-            drop(load::end(&core, claim, fetched));
+            load::end_refresh(&core, claim, fetched);
         }
     }
 }

@@ -137,6 +137,24 @@ where
     (ended.behind(first), panic)
 }
 
+/// As `end`, of a refresh, whose outcome and panic go no further.
+pub(crate) fn end_refresh<K, V, E, S>(
+    core: &Core<K, V, E, S>,
+    claim: Claim<K, V, E, S>,
+    fetched: Fetched<V, E>,
+) where
+    K: Hash + Eq + Clone,
+    S: BuildHasher,
+{
+    let (Ended { outcome, flight }, panic) = end(core, claim, fetched);
+    // Nobody else may hold these.
+    panic.into_iter().for_each(drop_payload);
+    let mut first = First::default();
+    first.of(|| drop(outcome));
+    first.of(|| drop(flight));
+    first.go_on();
+}
+
 impl<K, V, E, S> Core<K, V, E, S>
 where
     K: Hash + Eq + Clone,

@@ -17,7 +17,7 @@ use super::constant::Constant;
 use super::controlled::{
     Collected, Failure, GONE, PATIENCE, STALE, Source, builder, message, until,
 };
-use super::tasks::{Bell, turns};
+use super::tasks::{Bell, at_once, turns};
 
 /// Panics whenever it goes, and is counted.
 pub(super) struct Fragile(pub(super) Arc<AtomicUsize>);
@@ -373,4 +373,36 @@ fn a_waker_that_finds_no_seat_may_panic_as_it_goes_with_its_other_clone() {
     assert_eq!(message(&*catch_unwind(poll).expect_err("the first goes on")), "a waker");
     drop((joiner, leader));
     assert_eq!(cache.get(&1, |_| Err("fresh")).expect("set"), 2);
+}
+
+/// As above, behind a stale value: the outcome, and what the panic carries.
+#[test]
+fn what_a_refresh_that_panics_leaves_and_what_its_panic_carries_may_panic_as_they_go() {
+    for is_async in [false, true] {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let (clock, jobs) = (ManualClock::new(), Collected::default());
+        let built = builder(&clock).executor(jobs.clone()).build();
+        let cache: Cache<u32, Fragile, Failure> = built.expect("the settings agree");
+        let fragile = || Fragile(Arc::clone(&dropped));
+        assert!(cache.set(1, fragile()));
+        clock.advance(STALE);
+        let (theirs, value, payload) = (cache.downgrade(), fragile(), fragile());
+        let fetch = move || -> Result<Fragile, Failure> {
+            let cache = theirs.upgrade().expect("it is there");
+            // Here goes the stale one.
+            let set = catch_unwind(AssertUnwindSafe(|| cache.set(1, value)));
+            assert!(set.is_err() && cache.delete(&1));
+            panic_any(payload)
+        };
+        let served = if is_async {
+            at_once(cache.get_swr_async(&1, async { fetch() }))
+        } else {
+            cache.get_swr(&1, |_| fetch())
+        };
+        drop(served.expect("stale"));
+        jobs.next().run();
+        assert_eq!(dropped.load(SeqCst), 3);
+        assert_eq!(cache.stats().panics, 1);
+        assert!(cache.get_stale(&1, |_| Err("the key is free")).is_err());
+    }
 }

@@ -6,7 +6,7 @@ use std::hash::{Hash, Hasher};
 use std::mem::ManuallyDrop;
 use std::panic::panic_any;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::task::{Context, Waker};
 
 use lastcache::{Cache, CallerRuns, ManualClock, Verdict};
@@ -285,4 +285,57 @@ fn a_fetch_that_is_not_needed_and_what_is_served_may_panic() {
             assert!(hot == 0 || shelf.gone() == 1);
         }
     }
+}
+
+thread_local! {
+    /// How often keys are compared well until a comparison panics.
+    static FUSE: Cell<Option<u32>> = const { Cell::new(None) };
+}
+
+/// A key whose first comparison after it was cloned panics, and whose every copy does as it goes, while it is `armed`.
+struct Touchy(u32, &'static AtomicBool);
+
+impl Clone for Touchy {
+    fn clone(&self) -> Self {
+        FUSE.set(self.1.load(SeqCst).then_some(0));
+        Touchy(self.0, self.1)
+    }
+}
+
+impl PartialEq for Touchy {
+    fn eq(&self, other: &Self) -> bool {
+        assert!(FUSE.take() != Some(0), "a comparison");
+        self.0 == other.0
+    }
+}
+
+impl Eq for Touchy {}
+
+/// All of one home.
+impl Hash for Touchy {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        0.hash(state);
+    }
+}
+
+impl Drop for Touchy {
+    fn drop(&mut self) {
+        assert!(!self.1.load(SeqCst), "a destructor");
+    }
+}
+
+#[test]
+fn a_comparison_as_a_key_enters_and_the_copy_that_enters_may_panic() {
+    static ARMED: AtomicBool = AtomicBool::new(false);
+    let builder = Cache::<Touchy, u32>::builder().error_type::<Failure>();
+    let cache = builder.build().expect("the settings agree");
+    let keys = [1, 2].map(|key| Touchy(key, &ARMED));
+    assert!(cache.set(Touchy(1, &ARMED), 10));
+    ARMED.store(true, SeqCst);
+    first("a comparison", || cache.get(&keys[1], |_| Ok(20)));
+    first("a comparison", || cache.set(Touchy(2, &ARMED), 20));
+    ARMED.store(false, SeqCst);
+    assert_eq!(cache.len(), 1);
+    let got = |at: usize| cache.get(&keys[at], |_| Ok(21)).expect("loaded, or there");
+    assert_eq!([got(1), got(0)], [21, 10]);
 }

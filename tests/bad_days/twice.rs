@@ -180,6 +180,20 @@ fn who_reads_and_the_value_it_deleted_may_panic() {
 }
 
 #[test]
+fn a_fetch_and_what_the_read_captured_may_panic() {
+    let shelf = Shelf::default();
+    let cache: Cache<u32, u32, Failure> =
+        builder(&ManualClock::new()).build().expect("the settings agree");
+    let captured = shelf.one();
+    let read = move |_: &u32| drop(captured);
+    first("fetch", || cache.get_with(&1, read, |_| panic!("fetch")));
+    let captured = shelf.one();
+    let read = move |_: &u32| drop(captured);
+    first("fetch", || cache.reader().get_with(&1, read, |_| panic!("fetch")));
+    assert_eq!(shelf.gone(), 2);
+}
+
+#[test]
 fn an_executor_and_the_value_that_its_job_replaced_may_panic() {
     let (clock, shelf) = (ManualClock::new(), Shelf::default());
     let cache = frail(&clock, |b| {
