@@ -18,7 +18,7 @@ use crate::panics::{First, drop_each};
 use crate::snapshot::Snapshot;
 use crate::sync::Arc;
 use crate::table::{Hashed, Pos, Table, Watched};
-use crate::time::Tick;
+use crate::time::{Clock, Tick};
 
 /// The most that a spot is warm: so many misses of others it withstands.
 const HOT: u16 = 8;
@@ -81,26 +81,28 @@ impl<K, V, E> HotSet<K, V, E> {
         self.spot(hashed)?.published(hashed, key).map(|(_, s)| s)
     }
 
-    /// The fresh value of a key whose slot is watched: the whole of a reader's hit.
+    /// The fresh value of a key whose slot is watched, and as of when: the whole of a reader's hit.
     #[inline(always)]
     pub(crate) fn hit<Q>(
         &mut self,
         table: &Table<K, V, E>,
+        clock: &Clock,
         hashed: Hashed,
         key: &Q,
-        now: Tick,
-    ) -> Option<&Arc<Snapshot<K, V, E>>>
+    ) -> Option<(&Arc<Snapshot<K, V, E>>, Tick)>
     where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
         let (pos, s) = self.spot(hashed)?.warm(hashed, key)?;
+        // After the look, which may let go of another value: its destructor takes what time it likes.
+        let now = clock.now();
         if !s.is_fresh(now) {
             return None;
         }
         // The slot's line was looked at just now: to see that a use is noted costs next to nothing.
         table.touch(pos);
-        Some(s)
+        Some((s, now))
     }
 
     /// Notes that a key was not answered from here; the second time running it gets the spot.

@@ -72,10 +72,13 @@ impl Local {
             // Release: who sees the count sees the mark.
             RETIRED.fetch_add(1, Release);
         }
-        // Also where another thread has retired them, or this one, in the middle of a read.
+        // Also where another thread has retired them, which may not have counted yet, or this one, in the middle of
+        // a read.
         let _ = SETS.try_with(|sets| {
             if let Ok(mut sets) = sets.try_borrow_mut() {
-                sets.look();
+                // Acquire: as in `look`.
+                let retired = RETIRED.load(Acquire);
+                sets.sweep(retired);
             }
         });
     }
@@ -99,19 +102,21 @@ impl Sets {
         self.sets.first_mut().map(|(_, set)| &mut **set)
     }
 
-    /// Drops the retired ones, if any were retired since it looked last.
+    /// Drops the retired ones, if any were retired since it looked last. What they do as they go is no matter of
+    /// the call that looks: they are another cache's.
     #[inline]
     fn look(&mut self) {
         // Acquire: pairs with `retire`, whose marks are then seen.
         let retired = RETIRED.load(Acquire);
         if self.looked != retired {
-            self.sweep(retired);
+            contain(|| self.sweep(retired));
         }
     }
 
     #[cold]
     fn sweep(&mut self, retired: usize) {
-        // Relaxed: the count that led here published the marks; a later mark comes with a later count.
+        // Relaxed: the count that led here published the marks, or this thread has seen its own cache's; a later mark
+        // comes with a later count.
         self.sets.retain(|(life, _)| life.0.load(Relaxed) == 0);
         // Last: a destructor that panics leaves the rest to the next call.
         self.looked = retired;

@@ -84,13 +84,14 @@ where
         K: Borrow<Q>,
         Q: Eq + ?Sized,
     {
-        let now = self.clock.now();
-        local.with(|set: &mut HotSet<K, V, E>| match set.hit(&self.table, hashed, key, now) {
-            Some(s) => {
-                self.counters.add(Count::Hits);
-                hit(s, now);
+        local.with(|set: &mut HotSet<K, V, E>| {
+            match set.hit(&self.table, &self.clock, hashed, key) {
+                Some((s, now)) => {
+                    self.counters.add(Count::Hits);
+                    hit(s, now);
+                }
+                None => set.missed(&self.table, hashed, key),
             }
-            None => set.missed(&self.table, hashed, key),
         });
     }
 }

@@ -40,8 +40,8 @@ const SPOTS: usize = 256;
 /// # Cost
 ///
 /// A hit of the hot set: the hash, three cache lines (spot, bucket, snapshot), and a clock read; no
-/// read-modify-write for [`get`](Reader::get) and [`get_with`](Reader::get_with), one clone of an `Arc`
-/// for what hands out a [`Served`]. Half to four fifths of a hit through the cache on one thread, by processor,
+/// read-modify-write for [`get`](Reader::get) and [`get_with`](Reader::get_with), one clone of an `Arc`,
+/// whose count all threads share, for what hands out a [`Served`]. Half to four fifths of a hit through the cache on one thread, by processor,
 /// clock and hash included, as long as the spots in use fit the processor's first cache; beyond it the third line
 /// eats what is saved. Every other read costs some nanoseconds more than through the cache. A key enters
 /// the hot set when it is missed twice running at a spot whose own key is not read as often, which costs one
@@ -296,10 +296,9 @@ where
         Q: Eq + ?Sized,
     {
         let core = &self.cache.core;
-        let now = core.clock.now();
-        let s = self.hot.hit(&core.table, hashed, key, now)?;
+        let hit = self.hot.hit(&core.table, &core.clock, hashed, key)?;
         core.counters.add(Count::Hits);
-        Some((s, now))
+        Some(hit)
     }
 
     #[inline(never)]

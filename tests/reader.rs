@@ -445,6 +445,41 @@ fn a_key_read_only_by_a_reader_outlives_those_that_nobody_reads() {
     assert!(cache.stats().evictions > 400);
 }
 
+/// A value that takes its time as it goes.
+struct Slow(Option<ManualClock>);
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.0.iter().for_each(|clock| clock.advance(GONE));
+    }
+}
+
+#[test]
+fn a_value_that_ages_while_the_hot_set_lets_go_of_another_is_judged_after_that() {
+    for own in [false, true] {
+        let clock = ManualClock::new();
+        let built = builder(&clock).thread_hot_set(if own { 64 } else { 0 }).build();
+        let cache: lastcache::Cache<u32, Slow, Failure> = built.expect("the settings agree");
+        let mut reader = cache.reader();
+        let mut read = || {
+            let fetch = |_: &u32| Err("asked");
+            let served = if own {
+                cache.get_with(&1, |_| (), fetch)
+            } else {
+                reader.get_with(&1, |_| (), fetch)
+            };
+            served.is_ok()
+        };
+        assert!(cache.set(1, Slow(Some(clock.clone()))));
+        assert!(read() && read() && read());
+        // Only the hot set holds the other one.
+        assert!(cache.set(1, Slow(None)));
+        assert_eq!(clock.now(), secs(0));
+        assert!(!read(), "it is past its windows by the time the other one is gone");
+        assert_eq!(clock.now(), GONE);
+    }
+}
+
 #[test]
 fn a_destructor_that_panics_where_the_hot_set_lets_go_harms_that_call_alone() {
     struct Bomb(bool);

@@ -217,6 +217,29 @@ fn when_the_last_handle_goes_all_values_do_although_a_destructor_panics() {
 }
 
 #[test]
+fn what_a_closed_cache_leaves_to_a_thread_is_no_matter_of_the_call_that_lets_it_go() {
+    let built = || {
+        let cache: lastcache::Cache<u32, Fragile, Failure> =
+            builder(&ManualClock::new()).thread_hot_set(SPOTS).build().expect("the settings agree");
+        cache
+    };
+    let (cache, other, count) = (built(), built(), Arc::new(()));
+    let read = |cache: &lastcache::Cache<u32, Fragile, Failure>| {
+        assert!(cache.get_with(&1, |_| (), |_| Err("asked")).is_ok());
+    };
+    for (cache, breaks) in [(&cache, false), (&other, true)] {
+        assert!(cache.set(1, Fragile { _living: Living(Arc::clone(&count)), breaks }));
+        (0..3).for_each(|_| read(cache));
+    }
+    // Only this thread's hot set holds it.
+    assert!(other.delete(&1));
+    go(move || drop(other)).end();
+    assert_eq!(living(&count), 2);
+    read(&cache);
+    assert_eq!(living(&count), 1);
+}
+
+#[test]
 fn a_waiting_fetch_whose_destructor_panics_in_a_close_keeps_no_hot_set() {
     let clock = ManualClock::new();
     let jobs = Collected::default();
