@@ -44,7 +44,7 @@ use crate::word::Outcome::{self, Abandoned, Failed, Published};
 /// # }
 /// ```
 #[non_exhaustive]
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum State<E = BoxError> {
     /// Within its time to live.
     Fresh,
@@ -63,6 +63,20 @@ pub enum State<E = BoxError> {
         /// How it failed; [`Error::Reentrant`] of one that asks.
         error: Error<E>,
     },
+}
+
+// By hand: what an error is shared by asks nothing of it.
+impl<E> Clone for State<E> {
+    fn clone(&self) -> Self {
+        match self {
+            State::Fresh => State::Fresh,
+            State::Stale => State::Stale,
+            State::BackOff { error, retry_in } => {
+                State::BackOff { error: error.clone(), retry_in: *retry_in }
+            }
+            State::Fallback { error } => State::Fallback { error: error.clone() },
+        }
+    }
 }
 
 pub(crate) enum Why<E> {

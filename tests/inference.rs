@@ -59,6 +59,7 @@ fn what_threads_share_is_send_and_sync() {
 fn handles_and_small_things_are_cloned_whatever_they_hold() {
     is_clone::<Cache<String, Bare, Bare>>();
     is_clone::<Error<Bare>>();
+    is_clone::<State<Bare>>();
     is_clone::<ManualClock>();
     is_clone::<Clock>();
     is_copy::<Ttl>();
