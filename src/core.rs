@@ -78,7 +78,7 @@ where
         Some((held, now, self.counters.due(Count::Hits)))
     }
 
-    /// As `hit`, and as well a stale value that is served at once while a flight of its key is under way:
+    /// As `hit`, counted, and as well a stale value that is served at once while a flight of its key is under way:
     /// what `lookup` says of it too, by the same two looks.
     #[inline(always)]
     pub(crate) fn hit_or_stale<Q>(&self, hashed: Hashed, key: &Q) -> Option<(Hold<K, V, E>, Tick)>

@@ -38,7 +38,7 @@ pub enum Error<E = BoxError> {
     /// [`RefreshHandle`](crate::RefreshHandle), never by the `get` family, when
     ///
     /// * the cache was closed;
-    /// * the refresh's [`Job`](crate::Job) was dropped, or the task that had taken it over;
+    /// * the refresh's [`Job`](crate::Job) was dropped, or the task that led it, or had taken it over;
     /// * the value that it was to replace was deleted before it began, or replaced by one that found no room.
     Closed,
 }

@@ -230,7 +230,7 @@ impl Lifetime {
         Lifetime { ttl: None, stale_while_revalidate: None, stale_if_error: None }
     }
 
-    /// Fresh for `d` after publication.
+    /// Fresh for `d` after publication, less what the builder's `jitter` takes off.
     pub const fn ttl(mut self, d: Duration) -> Lifetime {
         self.ttl = Some(d);
         self

@@ -54,7 +54,8 @@ macro_rules! counters {
 counters! {
     /// Answered with a fresh value that was there.
     hits => Hits,
-    /// Answered at once with a stale value: while it is revalidated, or in back-off.
+    /// Answered at once with a stale value: while it is revalidated, in back-off, or where no refresh can be
+    /// started (`skipped`, or the cache closed).
     stale_hits => StaleHits,
     /// Everything else: led, joined, fell back, failed.
     misses => Misses,

@@ -15,8 +15,8 @@
 //!   options for those that do not say. `no-store`, `no-cache`, `private`, `Set-Cookie`, `Expires` without
 //!   `max-age`, and `Vary` by anything but the encoding are never kept, nor shared with requests that waited.
 //! * A 5xx, a broken connection and a time-out are failures. A 404 or 410 is a page like any other, kept for a
-//!   short time of its own and without stale windows: it replaces what was there. Other 4xx are passed on and
-//!   leave the kept page as it is; an answer that may not be kept takes it out.
+//!   short time of its own and without stale windows: it replaces what was there. Other 4xx with a `max-age` are kept
+//!   like it; those without are passed on and leave the kept page as it is. An answer that may not be kept takes it out.
 //! * Other methods, and requests with `Authorization`, `Cookie` or `Range`, go through. Conditional requests are
 //!   answered with the whole page.
 //! * `GET /` and `GET /metrics` are the proxy's own; all other paths are the upstream's.

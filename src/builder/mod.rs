@@ -265,8 +265,9 @@ impl<K, V, E, S> Builder<K, V, E, S> {
 
     /// Gives every thread a hot set of so many spots behind [`get`](Cache::get),
     /// [`get_with`](Cache::get_with), [`get_stale`](Cache::get_stale) and [`get_swr`](Cache::get_swr), as a
-    /// [`Reader`](crate::Reader)'s: the same answers, without read-modify-writes where a key is hot. 0, the
-    /// default, is none.
+    /// [`Reader`](crate::Reader)'s: the same answers. Where a key is hot `get` and `get_with` hit without a
+    /// read-modify-write. `get_stale` and `get_swr` clone an `Arc` there, whose count all threads share: where many
+    /// threads ask for one key at once these two are slower than without. 0, the default, is none.
     ///
     /// # What a thread holds on to
     ///
@@ -328,8 +329,8 @@ impl<K, V, E, S> Builder<K, V, E, S> {
     /// # Errors
     ///
     /// [`BuildError`] naming the settings that disagree or are out of range, and what would be right. Also if the system
-    /// has no memory for a table of more than 256 MiB; for a smaller one the process ends, as by any allocation that
-    /// fails.
+    /// refuses the memory for a table of more than 256 MiB (where it promises more than it has, it may accept and end
+    /// the process as the table is filled); for a smaller one the process ends, as by any allocation that fails.
     ///
     #[doc = include_str!("examples/build.md")]
     pub fn build(self) -> Result<Cache<K, V, E, S>, BuildError>
