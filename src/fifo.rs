@@ -50,13 +50,16 @@ impl<T> List<T> {
         reversed
     }
 
-    /// Puts `other` beneath. Costs a walk over these items.
-    fn put_beneath(&mut self, other: Option<Box<Node<T>>>) {
-        let mut end = &mut self.0;
-        while let Some(node) = end {
-            end = &mut node.below;
+    /// These, and the others beneath: a walk over these.
+    fn above(mut self, mut others: List<T>) -> Self {
+        if !others.is_empty() {
+            let mut end = &mut self.0;
+            while let Some(node) = end {
+                end = &mut node.below;
+            }
+            *end = others.0.take();
         }
-        *end = other;
+        self
     }
 }
 
@@ -89,12 +92,9 @@ impl<T> Pile<T> {
     /// panics are no matter of whoever comes last.
     fn put(&self, mut top: Box<Node<T>>, mut beneath: List<T>) -> Result<(), Box<Node<T>>> {
         loop {
-            let mut others = self.take();
-            if !beneath.is_empty() {
-                // They came meanwhile, seldom many: the walk is over these.
-                others.put_beneath(beneath.0.take());
-            }
-            top.below = others.0.take();
+            // What came meanwhile is seldom much, and the walk over that.
+            beneath = self.take().above(beneath);
+            top.below = beneath.0.take();
             match self.0.put(top) {
                 Ok(()) => return Ok(()),
                 Err(back) => top = back,
@@ -146,7 +146,7 @@ impl<T> Drop for Pile<T> {
     }
 }
 
-/// First in, first out, but for races: newcomers in one stack, the rest of the last batch in another.
+/// First in, first out, but for races, which may put one batch before another: newcomers in one stack, the rest of the last batch in another.
 pub(crate) struct Fifo<T> {
     newer: Pile<T>,
     /// Oldest on top.

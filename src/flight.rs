@@ -103,7 +103,7 @@ impl<P, F> Flight<P, F> {
     /// Ends the flight with `outcome` unless it has one. Everybody is to be woken even then: whoever set that
     /// one may be held up before it woke them all, in somebody's waker for one.
     pub(crate) fn settle(&self, outcome: Outcome<P, F>) -> Waking<'_> {
-        // Last, as what is given back may panic as it goes.
+        // Made first, so that it is dropped last: what is given back may panic as it goes.
         let waking = Waking(&self.waiters);
         drop(self.outcome.settle(outcome));
         waking

@@ -74,13 +74,8 @@ impl Local {
         }
         // Also where another thread has retired them, which may not have counted yet, or this one, in the middle of
         // a read.
-        let _ = SETS.try_with(|sets| {
-            if let Ok(mut sets) = sets.try_borrow_mut() {
-                // Acquire: as in `look`.
-                let retired = RETIRED.load(Acquire);
-                sets.sweep(retired);
-            }
-        });
+        let own = SETS.try_with(|sets| sets.try_borrow_mut().ok()?.take(self));
+        drop(own);
     }
 }
 
@@ -102,6 +97,12 @@ impl Sets {
         self.sets.first_mut().map(|(_, set)| &mut **set)
     }
 
+    /// Takes out the set of a cache.
+    fn take(&mut self, local: &Local) -> Option<Box<dyn Any>> {
+        let at = self.sets.iter().position(|(life, _)| Arc::ptr_eq(life, &local.life))?;
+        Some(self.sets.remove(at).1)
+    }
+
     /// Drops the retired ones, if any were retired since it looked last. What they do as they go is no matter of
     /// the call that looks: they are another cache's.
     #[inline]
@@ -109,16 +110,15 @@ impl Sets {
         // Acquire: pairs with `retire`, whose marks are then seen.
         let retired = RETIRED.load(Acquire);
         if self.looked != retired {
-            contain(|| self.sweep(retired));
+            self.looked = retired;
+            contain(|| self.sweep());
         }
     }
 
     #[cold]
-    fn sweep(&mut self, retired: usize) {
-        // Relaxed: the count that led here published the marks, or this thread has seen its own cache's; a later mark
-        // comes with a later count.
-        self.sets.retain(|(life, _)| life.0.load(Relaxed) == 0);
-        // Last: a destructor that panics leaves the rest to the next call.
-        self.looked = retired;
+    fn sweep(&mut self) {
+        // Relaxed: the count that led here published the marks; a later mark comes with a later count.
+        let retired = |(life, _): &mut (Arc<Life>, _)| life.0.load(Relaxed) != 0;
+        drop_each(self.sets.extract_if(.., retired));
     }
 }

@@ -4,8 +4,8 @@
 //! end closes the list, so nobody can sit down any more, and then every seat, so nobody can put a
 //! waker in any more; each waker it finds it owns, and wakes. A joiner that leaves takes its waker
 //! out; its seat stays and is taken over by a later joiner, so any number of cancelled waits
-//! leave no more seats behind than were taken at once. (One more at a time, where a thread loses its processor
-//! between two steps of leaving a seat or taking one over: nobody waits for it.)
+//! leave no more seats behind than were taken at once. (Where a thread loses its processor with those that were left
+//! in hand, each who sits down meanwhile adds one: nobody waits for it.)
 //!
 //! A thread sits for as long as one call ([`Seat`]). A task may be polled with another waker each time
 //! and be dropped between two polls: its [`Stay`] is kept by the future, and with another waker it takes
@@ -120,10 +120,11 @@ impl Waiters {
             if self.spare.load(Relaxed) == 0 {
                 break;
             }
-            let node = self.left.pop_node();
-            if node.is_some() {
+            if !self.left.is_empty()
+                && let Some(node) = self.left.pop_node()
+            {
                 self.spare.fetch_sub(1, Relaxed);
-                return node;
+                return Some(node);
             }
             spin_loop();
         }

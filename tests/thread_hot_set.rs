@@ -217,26 +217,32 @@ fn when_the_last_handle_goes_all_values_do_although_a_destructor_panics() {
 }
 
 #[test]
-fn what_a_closed_cache_leaves_to_a_thread_is_no_matter_of_the_call_that_lets_it_go() {
-    let built = || {
-        let cache: lastcache::Cache<u32, Fragile, Failure> =
-            builder(&ManualClock::new()).thread_hot_set(SPOTS).build().expect("the settings agree");
-        cache
+fn what_closed_caches_leave_to_a_thread_is_no_matter_of_the_call_that_lets_them_go() {
+    type Frail = lastcache::Cache<u32, Fragile, Failure>;
+    let built = || -> Frail {
+        builder(&ManualClock::new()).thread_hot_set(SPOTS).build().expect("the settings agree")
     };
-    let (cache, other, count) = (built(), built(), Arc::new(()));
-    let read = |cache: &lastcache::Cache<u32, Fragile, Failure>| {
+    let read = |cache: &Frail| {
         assert!(cache.get_with(&1, |_| (), |_| Err("asked")).is_ok());
     };
-    for (cache, breaks) in [(&cache, false), (&other, true)] {
-        assert!(cache.set(1, Fragile { _living: Living(Arc::clone(&count)), breaks }));
-        (0..3).for_each(|_| read(cache));
+    for closes in [false, true] {
+        let (cache, count) = (built(), Arc::new(()));
+        let others = [built(), built(), built()];
+        for (at, cache) in others.iter().chain([&cache]).enumerate() {
+            let _living = Living(Arc::clone(&count));
+            assert!(cache.set(1, Fragile { _living, breaks: at < 2 }));
+            (0..3).for_each(|_| read(cache));
+        }
+        // Only this thread's hot sets hold what the others had.
+        assert!(others.iter().all(|other| other.delete(&1)));
+        go(move || drop(others)).end();
+        assert_eq!(living(&count), 4);
+        if closes {
+            cache.close();
+        }
+        read(&cache);
+        assert_eq!(living(&count), 1);
     }
-    // Only this thread's hot set holds it.
-    assert!(other.delete(&1));
-    go(move || drop(other)).end();
-    assert_eq!(living(&count), 2);
-    read(&cache);
-    assert_eq!(living(&count), 1);
 }
 
 #[test]

@@ -102,7 +102,10 @@ impl<K, V, E> Table<K, V, E> {
             // Late, or as if published and evicted at once: the older value goes all the same.
             None => {
                 let older = place.expected.upgrade();
-                let taken = older.as_ref().is_some_and(|s| self.take_along(place.pos, s, tally));
+                let mut taken = false;
+                first.of(|| {
+                    taken = older.as_ref().is_some_and(|s| self.take_along(place.pos, s, tally));
+                });
                 (if taken { Fate::NoRoom } else { Fate::Late }, older)
             }
         };

@@ -25,7 +25,7 @@ use crate::time::Tick;
 const LOOKS: usize = 24;
 /// Steps it takes at most while it looks for them, over slots and empty buckets.
 const MOST_STEPS: usize = 4_096;
-/// Evictions that one value may cost.
+/// Evictions that one value may cost for its room, and as many for its slot.
 pub(super) const MOST_EVICTIONS: usize = 16;
 
 /// What an eviction is to free, and for which place: what stands in that place is no victim, be it the value that is

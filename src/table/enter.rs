@@ -18,7 +18,7 @@ use super::{Pos, Table};
 use crate::panics::beside;
 use crate::snapshot::Snapshot;
 use crate::state::Standing;
-use crate::sync::Arc;
+use crate::sync::{Arc, SLOTS};
 use crate::time::Tick;
 
 /// An entry: where it stands, and what is published there.
@@ -189,15 +189,16 @@ impl<K, V, E> Table<K, V, E> {
     /// Reserves a slot for a key: a free one in its group, or one of a gone entry's or an idle
     /// placeholder's. Never a servable value's, so a wave of cold loads cannot flush the cache.
     ///
-    /// What it frees may go to somebody else, and then there may be more.
+    /// What it frees may go to somebody else, and then there may be more: as often as a group has slots.
     fn reserve(&self, hashed: Hashed, now: Tick) -> Option<Pos> {
         let uses = self.memory.ghosts.welcome(hashed.upper());
-        loop {
+        for _ in 0..self.span() * SLOTS {
             let free = self.reserve_free(hashed, uses);
             if free.is_some() || !self.reclaim(hashed, now) {
                 return free;
             }
         }
+        None
     }
 
     fn reserve_free(&self, hashed: Hashed, uses: u64) -> Option<Pos> {
@@ -240,10 +241,8 @@ impl<K, V, E> Table<K, V, E> {
                 let pos = Pos { bucket, slot };
                 let Some(held) = self.load(pos) else { return false };
                 let closed = may(&held) && held.word.close_quiet();
-                if closed {
-                    self.finish(pos, &held, now);
-                }
-                closed
+                // By somebody else, if not by this; or a write has renewed it, in place.
+                closed && (self.finish(pos, &held, now) || self.load(pos).is_none())
             })
         })
     }
