@@ -52,8 +52,8 @@ type Victim<K, V, E> = (Pos, Hold<K, V, E>);
 /// for is over, since their destructors are the user's.
 pub(crate) struct Tally<K, V, E>(Option<Victims<K, V, E>>);
 
-/// In place, since eviction must not allocate.
-type Victims<K, V, E> = [Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS + 1];
+/// In place, since eviction must not allocate. What was taken along beside so many has another holder in who took it.
+type Victims<K, V, E> = [Option<Arc<Snapshot<K, V, E>>>; MOST_EVICTIONS];
 
 impl<K, V, E> Tally<K, V, E> {
     pub(super) fn add(&mut self, victim: Arc<Snapshot<K, V, E>>) {

@@ -75,6 +75,34 @@ fn what_finds_no_room_and_what_it_was_to_replace_may_both_panic() {
     }
 }
 
+/// As many victims as one value may cost, and the older one: the set is over before any of them goes.
+#[test]
+fn the_most_victims_and_what_was_to_be_replaced_may_panic_behind_a_set() {
+    let (clock, dropped) = (ManualClock::new(), Arc::new(AtomicUsize::new(0)));
+    let (weight, fragile) = (Arc::new(AtomicUsize::new(1)), || Fragile(Arc::clone(&dropped)));
+    let weighs = Arc::clone(&weight);
+    let cache: Cache<u32, Fragile, Failure> = builder(&clock)
+        .max_weight(40)
+        .weigher(move |_, _| weighs.load(SeqCst) as u32)
+        .build()
+        .expect("the settings agree");
+    for key in 0..31 {
+        assert!(cache.set(key, fragile()));
+    }
+    clock.advance(STALE);
+    let (bells, key) = ([Bell::new(), Bell::new()], 30);
+    let mut leader = Box::pin(cache.get_stale_async(&key, std::future::pending()));
+    assert!(bells[0].poll(leader.as_mut()).is_pending());
+    let mut joiner = Box::pin(cache.get_stale_async(&key, std::future::pending()));
+    assert!(bells[1].poll(joiner.as_mut()).is_pending());
+    weight.store(40, SeqCst);
+    assert_eq!(gone(&dropped, || assert!(cache.set(key, fragile()))), 17);
+    assert_eq!((cache.len(), bells[1].rung()), (14, 1));
+    let joined = bells[1].poll(joiner.as_mut());
+    assert_eq!(gone(&dropped, || drop((joined, leader, joiner))), 1);
+    assert_eq!(gone(&dropped, || drop(cache)), 14);
+}
+
 #[test]
 fn any_number_of_values_may_panic_that_an_iteration_holds() {
     let dropped = Arc::new(AtomicUsize::new(0));
