@@ -251,16 +251,19 @@ impl<'a> Run<'a> {
         fetch(plan, &self.clock, &self.runs, self.make(key, number, weight))
     }
 
-    /// `get` does not say why it served a value: it was fresh, or covered by stale-if-error.
+    /// `get` does not say why it served a value: it was fresh, or covered by stale-if-error. By the value alone it
+    /// cannot be told, whose time to live the jitter shortens: who fetched in vain was served a fallback.
     fn get(&mut self, key: u8, plan: Plan, number: u32, weight: u32) {
         let fetch = self.fetch(key, plan, number, weight);
-        let clock = self.clock.clone();
+        let (clock, runs) = (self.clock.clone(), Arc::clone(&self.runs));
+        let before = runs.load(Relaxed);
         self.serve(Call::Get, key, plan, number, |cache| {
             let value = cache.get(&key, |_| fetch()).map_err(why)?;
             let now = now(&clock);
-            let how = if value.fresh(now) {
+            let new = value.number == number;
+            let how = if value.fresh(now) && (new || runs.load(Relaxed) == before) {
                 How::Fresh
-            } else if value.number == number {
+            } else if new {
                 How::Stale
             } else {
                 How::Fallback(Why::Closed)
