@@ -317,9 +317,9 @@ impl<K, V, E, S> Cache<K, V, E, S> {
         self.core.close();
     }
 
-    /// As [`close`](Cache::close), and waits for the refreshes that run, and for the jobs that an
-    /// executor holds and has not begun: whether all of them ended within `d` of real time. Called from inside one of them it waits in vain for `d`. It
-    /// blocks its thread: a task should call `close`, or a runtime's thread for blocking work this.
+    /// As [`close`](Cache::close), and waits for the refreshes that run, and for the jobs that an executor holds and has
+    /// not begun: whether all of them ended within `d` of real time. Called from inside one of them it waits in vain
+    /// for `d`. It blocks its thread: a task should call `close`, or a runtime's thread for blocking work this.
     ///
     /// ```
     /// # use lastcache::Cache;

@@ -146,7 +146,8 @@ impl<T> Drop for Pile<T> {
     }
 }
 
-/// First in, first out, but for races, which may put one batch before another: newcomers in one stack, the rest of the last batch in another.
+/// First in, first out, but for races, which may put one batch before another: newcomers in one stack, the rest of the
+/// last batch in another.
 pub(crate) struct Fifo<T> {
     newer: Pile<T>,
     /// Oldest on top.

@@ -20,7 +20,7 @@ use crate::fifo::{Node, Pile};
 use crate::panics::{First, contain};
 use crate::sync::atomic::{AtomicUsize, Ordering::*};
 use crate::sync::thread::{self, Thread};
-use crate::sync::{Arc, LOOKS, spin_loop};
+use crate::sync::{Arc, SEAT_LOOKS, spin_loop};
 use crate::word::{Chain, Link, Slot};
 
 /// How to wake one joiner.
@@ -116,7 +116,7 @@ impl Waiters {
     /// Of a seat that was left; another thread may have the pile in hand for a moment.
     fn spare_node(&self) -> Option<Box<Node<Sitting>>> {
         // Relaxed, here and below: advice.
-        for _ in 0..LOOKS {
+        for _ in 0..SEAT_LOOKS {
             if self.spare.load(Relaxed) == 0 {
                 break;
             }

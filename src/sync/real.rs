@@ -25,7 +25,7 @@ pub(crate) mod thread {
 }
 
 /// How often a seat is looked for that another thread has in hand.
-pub(crate) const LOOKS: usize = 100;
+pub(crate) const SEAT_LOOKS: usize = 100;
 
 /// Slots of a bucket: with two control words, eight words make one cache line.
 pub(crate) const SLOTS: usize = 6;

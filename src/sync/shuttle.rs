@@ -31,7 +31,7 @@ pub(crate) mod thread {
 pub(crate) type Shared<T> = Arc<[T]>;
 
 /// How often a seat is looked for that another thread has in hand.
-pub(crate) const LOOKS: usize = 2;
+pub(crate) const SEAT_LOOKS: usize = 2;
 
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;

@@ -198,7 +198,7 @@ impl<K, V, E> Table<K, V, E> {
                 return free;
             }
         }
-        None
+        self.reserve_free(hashed, uses)
     }
 
     fn reserve_free(&self, hashed: Hashed, uses: u64) -> Option<Pos> {

@@ -82,7 +82,7 @@ pub(crate) mod thread {
 }
 
 /// How often a seat is looked for that another thread has in hand.
-pub(crate) const LOOKS: usize = 1;
+pub(crate) const SEAT_LOOKS: usize = 1;
 
 /// Slots of a bucket.
 pub(crate) const SLOTS: usize = 2;
